@@ -2,9 +2,9 @@
 //! and a layer with settings of its own.
 
 use actix_web::web;
-use axum::{Router, extract::State, response::Response};
+use axum::{Router, extract::State, response::Response as AxumResponse};
 use http::{Method, StatusCode};
-use integration_tests::{Logs, call_actix, call_axum, to_actix, to_axum};
+use integration_tests::{Logs, Response, call_actix, call_axum, to_actix, to_axum};
 use webhook_verify::{
     Receiver, Rejection, Scheme, Verifier, scheme,
     testing::{SignedRequest, Signer},
@@ -23,7 +23,7 @@ fn signed(scheme: Scheme) -> SignedRequest {
 }
 
 /// Sends the request to a nested route of each framework whose handler returns a state.
-async fn send(receiver: Receiver, method: Method, request: &SignedRequest) -> [(u16, String); 2] {
+async fn send(receiver: Receiver, method: Method, request: &SignedRequest) -> [Response; 2] {
     let on_axum = async |State(state): State<u8>, _: Verified| format!("state {state}");
     let inner = Router::new().webhook("/hook", receiver.clone(), on_axum);
     let app = Router::new().nest("/in", inner).with_state(7);
@@ -39,8 +39,7 @@ async fn send(receiver: Receiver, method: Method, request: &SignedRequest) -> [(
         config.app_data(web::Data::new(7_u8)).service(scope);
     };
     let sent = to_actix("/in/hook", request).method(method.as_str().parse().unwrap());
-    let actix = call_actix(configure, sent).await;
-    [axum, actix].map(|response| (response.status, response.text().to_owned()))
+    [axum, call_actix(configure, sent).await]
 }
 
 #[actix_web::test]
@@ -60,16 +59,25 @@ async fn every_method_of_a_sender_reaches_its_handler_and_no_other() {
         for method in any.iter().chain(&[Method::OPTIONS, Method::HEAD]) {
             let signer = Signer::new(scheme.clone(), SECRET).unwrap().target("/in/hook");
             let request = signer.method(method.as_str()).sign("{}").unwrap();
-            let expected = match used.contains(method) {
-                true => (200, "state 7".to_owned()),
-                false => (405, String::new()),
-            };
             let responses = send(receiver(scheme.clone()), method.clone(), &request).await;
-            for response in responses {
-                assert_eq!(response, expected, "{} {method}", scheme.name());
+            for (response, framework) in responses.iter().zip(["axum", "actix-web"]) {
+                let expected = match used.contains(method) {
+                    true => (200, "state 7", None),
+                    // RFC 9110, section 15.5.6: the response lists the methods.
+                    false => (405, "", Some(sorted(used.iter().map(Method::as_str)))),
+                };
+                let allow = response.header("allow").map(|allow| sorted(allow.split(',')));
+                let got = (response.status, response.text(), allow);
+                assert_eq!(got, expected, "{} {method} {framework}", scheme.name());
             }
         }
     }
+}
+
+fn sorted<'a>(methods: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut methods: Vec<_> = methods.map(str::trim).collect();
+    methods.sort_unstable();
+    methods
 }
 
 /// The settings of a layer and a middleware remain available.
@@ -78,7 +86,7 @@ async fn a_layer_with_settings_takes_the_place_of_a_receiver() {
     let mut unsigned = signed(scheme::GITHUB);
     unsigned.headers.clear();
     let layer = WebhookLayer::new(receiver(scheme::GITHUB)).with_rejection_response(
-        |_: &Rejection, mut response: Response| {
+        |_: &Rejection, mut response: AxumResponse| {
             *response.status_mut() = StatusCode::IM_A_TEAPOT;
             response
         },
@@ -106,7 +114,7 @@ async fn the_log_names_the_sender_whose_request_it_may_be() {
     let request = signed(scheme::ACUITY_SCHEDULING);
     let mautic = Receiver::new(Verifier::new(scheme::MAUTIC, SECRET).unwrap());
     let responses = send(mautic, Method::POST, &request).await;
-    assert_eq!(responses.map(|(status, _)| status), [401, 401]);
+    assert_eq!(responses.map(|response| response.status), [401, 401]);
     let hint = "the request has `x-acuity-signature` instead, as `acuity-scheduling` sends it";
     let text = logs.text();
     let hints: Vec<_> = text.lines().filter(|line| line.contains(hint)).collect();
