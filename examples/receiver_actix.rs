@@ -65,13 +65,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let server = HttpServer::new(app).disable_signals().bind(address)?;
     let origin = format!("http://{}", server.addrs()[0]);
+    let stopping = shutdown_signal()?;
     println!("listening on {origin}");
     let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
 
     let (stop, stopped) = oneshot::channel::<()>();
     let server = server.run();
-    rt::spawn(shut_down(server.handle(), drain));
+    rt::spawn(shut_down(server.handle(), drain, stopping));
     let receive = async {
         server.await?;
         drop(stop);
@@ -90,31 +91,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Stops the server on a signal, after all handlers have ended. By itself, a stopping server waits
-/// for connections only, but handlers continue after their clients have disconnected.
-async fn shut_down(server: ServerHandle, drain: Drain) {
-    if let Err(error) = shutdown_signal().await {
-        eprintln!("stopping, because signals cannot be handled: {error}");
-    }
+/// Stops the server once `stopping` resolves, after all handlers have ended. By itself, a stopping
+/// server waits for connections only, but handlers continue after their clients have disconnected.
+async fn shut_down(server: ServerHandle, drain: Drain, stopping: impl Future<Output = ()>) {
+    stopping.await;
     server.pause().await;
     // On open connections, requests may go on without end.
     let _ = timeout(DRAIN_TIMEOUT, drain.wait()).await;
     server.stop(true).await;
 }
 
-/// Resolves on Ctrl-C and on SIGTERM, which service managers send.
-async fn shutdown_signal() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+/// Returns a future that resolves on Ctrl-C and on SIGTERM, which service managers send. From now on,
+/// neither ends the process by itself.
+#[cfg(unix)]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            stopped = signal::ctrl_c() => stopped?,
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    signal::ctrl_c().await?;
-    Ok(())
+    })
+}
+
+/// Returns a future that resolves on Ctrl-C.
+#[cfg(not(unix))]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(signal::ctrl_c().await) })
 }
 
 /// Handles the events of a verified delivery that are not done yet.

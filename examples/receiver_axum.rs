@@ -74,13 +74,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
+    let stopping = shutdown_signal()?;
     println!("listening on {origin}");
     let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
 
     let (stop, stopped) = oneshot::channel::<()>();
     let receive = async {
-        serve(listener, app).await?;
+        serve(listener, app, stopping).await?;
         // Handlers continue after their clients have disconnected.
         drain.wait().await;
         drop(stop);
@@ -99,15 +100,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Serves HTTP/1.1 until a signal stops the process. Replaces `axum::serve`, which limits neither
-/// the time for a request's head nor the number of connections.
-async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>> {
+/// Serves HTTP/1.1 until `stopping` resolves. Replaces `axum::serve`, which limits neither the time
+/// for a request's head nor the number of connections.
+async fn serve(
+    listener: TcpListener,
+    app: Router,
+    stopping: impl Future<Output = ()>,
+) -> Result<(), Box<dyn Error>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut server = http1::Builder::new();
     // An idle connection waits for a head, too.
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut stop = pin!(shutdown_signal());
+    let mut stopping = pin!(stopping);
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await?;
@@ -115,7 +120,7 @@ async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>>
         };
         let accepted = tokio::select! {
             accepted = accept => accepted,
-            stopped = &mut stop => break stopped?,
+            () = &mut stopping => break,
         };
         let Ok((place, stream)) = accepted else {
             // For example, too many files are open.
@@ -133,19 +138,26 @@ async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
-/// Resolves on Ctrl-C and on SIGTERM, which service managers send.
-async fn shutdown_signal() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+/// Returns a future that resolves on Ctrl-C and on SIGTERM, which service managers send. From now on,
+/// neither ends the process by itself.
+#[cfg(unix)]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            stopped = signal::ctrl_c() => stopped?,
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    signal::ctrl_c().await?;
-    Ok(())
+    })
+}
+
+/// Returns a future that resolves on Ctrl-C.
+#[cfg(not(unix))]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(signal::ctrl_c().await) })
 }
 
 /// Handles the events of a verified delivery that are not done yet.

@@ -1,12 +1,13 @@
-//! Receivers that get a signal to stop while a handler runs.
+//! Receivers that get a signal to stop.
 
-use std::process::{Child, Stdio};
+use std::{fs, io::ErrorKind, process::Child, time::Duration};
 
 use integration_tests::{Folder, assert_replay, exchange, output, raw_request, soon};
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::{TcpStream, unix::pipe},
+    time::sleep,
 };
 use webhook_verify::{scheme, testing::Signer};
 
@@ -24,17 +25,60 @@ struct Unread {
 
 impl Unread {
     fn start(name: &str, flags: &[&str], folder: &Folder) -> Self {
+        let (output, unread) = pipe::pipe().unwrap();
+        Self::start_with(name, flags, folder, output, unread)
+    }
+
+    /// Starts a receiver that waits at its first line until the test reads. The pipe is full of empty
+    /// lines.
+    async fn start_full(name: &str, folder: &Folder) -> Self {
+        let (output, unread) = pipe::pipe().unwrap();
+        // Before this, `try_write` reports a full pipe without writing.
+        output.writable().await.unwrap();
+        let full = loop {
+            if let Err(error) = output.try_write(b"\n") {
+                break error.kind();
+            }
+        };
+        assert_eq!(full, ErrorKind::WouldBlock);
+        Self::start_with(name, &[], folder, output, unread)
+    }
+
+    fn start_with(
+        name: &str,
+        flags: &[&str],
+        folder: &Folder,
+        output: pipe::Sender,
+        unread: pipe::Receiver,
+    ) -> Self {
         let mut command = example(name);
         command
             .args(flags)
             .current_dir(folder.path())
             .envs([("WEBHOOK_SECRET", "test"), ("LISTEN", "127.0.0.1:0")])
             .env("NATS_URL", "nats://127.0.0.1:1")
-            .stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let output = process.stdout.take().unwrap();
-        let output = pipe::Receiver::from_owned_fd(output.into()).unwrap();
-        Self { process, lines: BufReader::new(output).lines() }
+            .stdout(output.into_blocking_fd().unwrap());
+        // The command holds the pipe's other end until it is dropped.
+        let process = command.spawn().unwrap();
+        Self { process, lines: BufReader::new(unread).lines() }
+    }
+
+    /// Waits until the receiver handles SIGINT and SIGTERM.
+    async fn until_it_handles_signals(&self) {
+        const SIGNALS: u64 = 1 << (2 - 1) | 1 << (15 - 1);
+        let handles = async {
+            loop {
+                let path = format!("/proc/{}/status", self.process.id());
+                let status = fs::read_to_string(path).unwrap();
+                let mut lines = status.lines();
+                let caught = lines.find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+                if u64::from_str_radix(caught.trim(), 16).unwrap() & SIGNALS == SIGNALS {
+                    return;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("handlers of signals", handles).await;
     }
 
     /// Returns the next line, or `None` after the receiver has ended.
@@ -96,6 +140,32 @@ async fn a_running_handler_completes_when_its_receiver_is_stopped() {
         let mut receiver = Unread::start(name, &[], &folder);
         let address = receiver.address().await.parse().unwrap();
         assert_replay(&exchange(address, &raw).await, 204);
+    }
+}
+
+/// The receiver cannot print its address before the test reads, so it must handle signals by then.
+#[tokio::test]
+async fn a_receiver_handles_signals_before_it_prints_its_address() {
+    for (name, signal) in [
+        ("receiver_axum", "-INT"),
+        ("receiver_axum", "-TERM"),
+        ("receiver_actix", "-INT"),
+        ("receiver_actix", "-TERM"),
+        ("publish", "-TERM"),
+    ] {
+        let folder = Folder::new(name);
+        let mut receiver = Unread::start_full(name, &folder).await;
+        receiver.until_it_handles_signals().await;
+        send_signal(receiver.process.id(), signal);
+        let mut printed = Vec::new();
+        while let Some(line) = receiver.line().await {
+            if !line.is_empty() {
+                printed.push(line);
+            }
+        }
+        assert!(receiver.process.wait().unwrap().success(), "{name} {signal}");
+        assert_eq!(printed.len(), 2, "{name} {signal}: {printed:?}");
+        assert!(printed[0].starts_with("listening on "), "{name} {signal}: {printed:?}");
     }
 }
 
