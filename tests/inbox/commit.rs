@@ -3,13 +3,17 @@
 use std::{
     future::poll_fn,
     pin::pin,
+    sync::{Arc, Mutex, mpsc},
     task::{Context, Poll},
 };
 
 use integration_tests::{
-    AnyStore, Gate, Kind, Logs, PATIENCE, Place, Proxy, each_store, soon, unique,
+    AnyStore, Gate, Kind, Logs, PATIENCE, Place, Proxy, age_inbox, each_store, soon, unique,
 };
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{
+    AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction, postgres::PgConnectOptions,
+    sqlite::SqliteConnectOptions,
+};
 use tokio::time::sleep;
 use webhook_verify::{
     idempotency::CommitError,
@@ -42,7 +46,7 @@ impl Ledger {
         let name = unique("inbox");
         match place.open().await {
             AnyStore::Sqlite(inner) => {
-                let options = place.url.parse::<sqlx::sqlite::SqliteConnectOptions>().unwrap();
+                let options = place.url.parse::<SqliteConnectOptions>().unwrap();
                 let pool = SqlitePool::connect_with(options.busy_timeout(PATIENCE)).await.unwrap();
                 sqlx::raw_sql(sql).execute(&pool).await.unwrap();
                 (Self::Sqlite(pool), Inbox::new(Faulty { inner, faults }, name))
@@ -103,6 +107,21 @@ impl Ledger {
         match self {
             Self::Sqlite(pool) => drop(sqlx::raw_sql(sql).execute(pool).await.unwrap()),
             Self::Postgres(pool) => drop(sqlx::raw_sql(sql).execute(pool).await.unwrap()),
+        }
+    }
+
+    /// Connects again, as another process does. After the commit of a dropped transaction has failed,
+    /// SQLx cannot use its connection to SQLite.
+    async fn connect_again(&self) -> Self {
+        match self {
+            Self::Sqlite(pool) => {
+                let options = SqliteConnectOptions::clone(&pool.connect_options());
+                Self::Sqlite(SqlitePool::connect_with(options).await.unwrap())
+            }
+            Self::Postgres(pool) => {
+                let options = PgConnectOptions::clone(&pool.connect_options());
+                Self::Postgres(PgPool::connect_with(options).await.unwrap())
+            }
         }
     }
 
@@ -420,6 +439,108 @@ async fn the_end_of_a_lease_drops_a_commit_that_fails() {
 #[tokio::test]
 async fn a_shutdown_drops_a_commit_that_succeeds() {
     drop_commit(DroppedBy::Shutdown, false).await;
+}
+
+/// When a commit fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fails {
+    /// The worker is still stopping.
+    BeforeTheEnd,
+    /// The worker has stopped.
+    AfterTheEnd,
+}
+
+/// Ends the grace of a shutdown while the database commits. The commit fails later, and another
+/// worker processes the event.
+async fn shut_down_during_a_commit(fails: Fails) {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (ledger, inbox) = Ledger::open(place).await;
+        if let Ledger::Postgres(_) = ledger {
+            ledger.execute(HOLD_COMMITS).await;
+        }
+        store(&inbox, ["evt-1"]).await;
+        let (open_gate, gate) = mpsc::channel::<()>();
+        let (notes, gate) = (Notes::default(), Arc::new(Mutex::new(Some(gate))));
+        let worker = |of_handler: Ledger| {
+            let (noted, gate) = (notes.clone(), gate.clone());
+            let worker = inbox.worker(move |event: InboxEvent| {
+                let (ledger, notes, gate) = (of_handler.clone(), noted.clone(), gate.clone());
+                async move {
+                    let _guard = Guard(notes.clone(), "handler");
+                    let mut open = ledger.begin(&event).await;
+                    let gate = gate.lock().unwrap().take();
+                    if let (Open::Sqlite(transaction), Some(gate)) = (&mut open, gate) {
+                        fail_at_gate(transaction, gate, notes).await;
+                    }
+                    Ok(open.commit(&event).await?)
+                }
+            });
+            worker.lease(HOUR).grace(MS).poll_every(5 * MS)
+        };
+        let mut working = work(worker(ledger.clone()));
+        match &ledger {
+            Ledger::Sqlite(_) => assert_eq!(notes.until(1).await, ["commits"]),
+            Ledger::Postgres(_) => {
+                ledger.until_committing().await;
+                notes.add("commits");
+            }
+        }
+        working.begin_to_stop();
+        assert_eq!(notes.until(2).await, ["commits", "handler ends"]);
+        if fails == Fails::AfterTheEnd {
+            working.until_stopped().await;
+            assert_eq!(in_state(&inbox, EntryState::Running).await.len(), 1);
+        }
+        match &ledger {
+            Ledger::Sqlite(_) => drop(open_gate),
+            Ledger::Postgres(_) => ledger.execute("INSERT INTO gate VALUES (true)").await,
+        }
+        if fails == Fails::BeforeTheEnd {
+            working.until_stopped().await;
+        }
+        assert!(ledger.effects().await.is_empty());
+        assert!(in_state(&inbox, EntryState::Done).await.is_empty());
+
+        // If the first worker could not release the event, its lease has to expire.
+        age_inbox(&place.url, "webhook_inbox", 2 * HOUR).await;
+        let second = work(worker(ledger.connect_again().await));
+        let done = until(&inbox, EntryState::Done, 1).await;
+        second.stop().await;
+        assert_eq!(done[0].attempts, 2);
+        assert_eq!(ledger.effects().await, ["evt-1"]);
+        assert_eq!(lines(&logs, &inbox, "event processed"), 1);
+        assert!(!is_logged(&logs, &inbox, "lease lost"));
+    })
+    .await;
+}
+
+/// Lets the commit of a transaction wait until the gate is open, and then fail.
+async fn fail_at_gate(
+    transaction: &mut Transaction<'static, Sqlite>,
+    gate: mpsc::Receiver<()>,
+    notes: Notes,
+) {
+    let mut gate = Some(gate);
+    let mut connection = transaction.lock_handle().await.unwrap();
+    connection.set_commit_hook(move || match gate.take() {
+        Some(gate) => {
+            notes.add("commits");
+            let _ = gate.recv();
+            false
+        }
+        None => true,
+    });
+}
+
+#[tokio::test]
+async fn a_shutdown_drops_a_commit_that_fails() {
+    shut_down_during_a_commit(Fails::BeforeTheEnd).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_drops_a_commit_that_outlasts_the_worker_and_fails() {
+    shut_down_during_a_commit(Fails::AfterTheEnd).await;
 }
 
 /// An attempt counts as processed only if the handler got the reply to its commit.
