@@ -154,8 +154,19 @@ impl<E> Routes<E> {
             let scheme = event.scheme.name().to_owned();
             return Err(ExtractError::NoEventTypes { scheme });
         }
-        let (scheme, event_type) = (event.scheme.name(), event_type.as_deref());
-        tracing::debug!(target: "webhook_verify", scheme, event_type, "no route: acknowledged");
+        let scheme = event.scheme.name();
+        match event_type.as_deref() {
+            Some(event_type) => {
+                tracing::debug!(target: "webhook_verify", scheme, event_type, "no route: acknowledged");
+            }
+            // No pattern that selects types can have this event.
+            None => tracing::warn!(
+                target: "webhook_verify",
+                scheme,
+                "an event without a type has no route and is acknowledged: to handle such events, \
+                 add a handler with `otherwise`"
+            ),
+        }
         Ok(None)
     }
 }
