@@ -101,8 +101,8 @@ async fn shut_down(server: ServerHandle, drain: Drain, stopping: impl Future<Out
     server.stop(true).await;
 }
 
-/// Returns a future that resolves on Ctrl-C and on SIGTERM, which service managers send. From now on,
-/// neither ends the process by itself.
+/// Returns a future that resolves on Ctrl-C and on SIGTERM, which service managers send. After this
+/// call, neither signal ends the process by itself.
 #[cfg(unix)]
 fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use signal::unix::{SignalKind, signal};

@@ -138,8 +138,8 @@ async fn serve(
     Ok(())
 }
 
-/// Returns a future that resolves on Ctrl-C and on SIGTERM, which service managers send. From now on,
-/// neither ends the process by itself.
+/// Returns a future that resolves on Ctrl-C and on SIGTERM, which service managers send. After this
+/// call, neither signal ends the process by itself.
 #[cfg(unix)]
 fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     use signal::unix::{SignalKind, signal};

@@ -51,8 +51,8 @@ const ENDPOINT: &str = "bench";
 const CLIENTS: usize = 32;
 /// Deliveries of a round.
 const COUNT: usize = 1600;
-/// Events that workers process in a round. A worker begins with new connections and statements that
-/// are not yet prepared, which a service has behind it after its first second. So a round is long.
+/// Events that workers process in a round. A worker starts with new connections and unprepared
+/// statements, so a short round would mostly measure its start.
 const EVENTS: usize = 16_000;
 const ROUNDS: usize = 11;
 /// How many entries one call leases.

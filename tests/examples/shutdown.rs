@@ -29,8 +29,8 @@ impl Unread {
         Self::start_with(name, flags, folder, output, unread)
     }
 
-    /// Starts a receiver that waits at its first line until the test reads. The pipe is full of empty
-    /// lines.
+    /// Starts a receiver whose output is a pipe full of empty lines. It cannot print its first line
+    /// until the test reads.
     async fn start_full(name: &str, folder: &Folder) -> Self {
         let (output, unread) = pipe::pipe().unwrap();
         // Before this, `try_write` reports a full pipe without writing.
@@ -143,7 +143,7 @@ async fn a_running_handler_completes_when_its_receiver_is_stopped() {
     }
 }
 
-/// The receiver cannot print its address before the test reads, so it must handle signals by then.
+/// The receiver cannot print its address until the test reads, so it handles signals before that.
 #[tokio::test]
 async fn a_receiver_handles_signals_before_it_prints_its_address() {
     for (name, signal) in [

@@ -194,8 +194,8 @@ async fn a_client_that_disconnects_does_not_stop_the_insert() {
     .await;
 }
 
-/// Drops a response while the store waits to insert the event, and waits until so many are stored.
-/// The call that is shared with other deliveries never ends, so the delivery needs its own.
+/// Drops a response while the store waits to insert the event, and waits until so many events are
+/// stored. The shared insert never ends, so the receiver has to store the delivery by itself.
 async fn drop_during_insert(
     response: impl Future<Output = Response>,
     inbox: &Inbox,

@@ -110,8 +110,8 @@ impl Ledger {
         }
     }
 
-    /// Connects again, as another process does. After the commit of a dropped transaction has failed,
-    /// SQLx cannot use its connection to SQLite.
+    /// Connects again, as another process does. If the commit of a dropped transaction has failed,
+    /// SQLx can no longer use that connection to SQLite.
     async fn connect_again(&self) -> Self {
         match self {
             Self::Sqlite(pool) => {

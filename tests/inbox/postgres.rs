@@ -352,7 +352,8 @@ async fn a_lease_whose_reply_is_lost_returns_its_entries() {
 /// Otherwise no worker would log them.
 #[tokio::test]
 async fn a_lease_whose_reply_is_lost_returns_the_entries_that_it_found_dead() {
-    for (order, events) in [(Order::None, 4), (Order::None, 2), (Order::DeadIsSkipped, 4)] {
+    let orders = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped];
+    for (order, events) in orders.into_iter().flat_map(|order| [(order, 4), (order, 2)]) {
         let site = Site::new().await;
         let of_own_key = |number| event(number).ordered(format!("key {number}"), None);
         site.insert((0..events).map(of_own_key).collect()).await;

@@ -99,16 +99,14 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
             return self.route(path, methods);
         }
         // axum passes HEAD to handlers of GET, so the handler would run when a client probes the URL.
-        // A router without methods responds as axum does to other methods. It also takes those, because
-        // axum would name HEAD among the allowed ones.
+        // A router without methods responds as axum does to other methods.
         let with_allow = map_response(move |mut response: Response| {
             let allowed = allowed.clone().map(|methods| (header::ALLOW, methods));
             response.headers_mut().extend(allowed);
             ready(response)
         });
         let refused = MethodRouter::<()>::new().layer(with_allow);
-        let methods = methods.on_service(MethodFilter::HEAD, refused.clone());
-        self.route(path, methods.fallback_service(refused))
+        self.route(path, methods.on_service(MethodFilter::HEAD, refused))
     }
 
     #[track_caller]

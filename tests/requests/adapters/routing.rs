@@ -61,10 +61,14 @@ async fn every_method_of_a_sender_reaches_its_handler_and_no_other() {
             let request = signer.method(method.as_str()).sign("{}").unwrap();
             let responses = send(receiver(scheme.clone()), method.clone(), &request).await;
             for (response, framework) in responses.iter().zip(["axum", "actix-web"]) {
+                // axum itself lists HEAD with GET. The response to HEAD is our own.
+                let lists_head = framework == "axum" && *method != Method::HEAD;
+                let head = used.contains(&Method::GET) && !used.contains(&Method::HEAD);
+                let head = (lists_head && head).then_some("HEAD");
                 let expected = match used.contains(method) {
                     true => (200, "state 7", None),
                     // RFC 9110, section 15.5.6: the response lists the methods.
-                    false => (405, "", Some(sorted(used.iter().map(Method::as_str)))),
+                    false => (405, "", Some(sorted(used.iter().map(Method::as_str).chain(head)))),
                 };
                 let allow = response.header("allow").map(|allow| sorted(allow.split(',')));
                 let got = (response.status, response.text(), allow);

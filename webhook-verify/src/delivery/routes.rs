@@ -87,9 +87,9 @@ impl<E> Routes<E> {
         self
     }
 
-    /// Sets the handler for all other events. Without it, they are acknowledged. Most senders send
-    /// types that a service does not use, and after an error would retry them or disable the
-    /// webhook.
+    /// Sets the handler for all other events. Without it, they are acknowledged, with a warning in
+    /// the log if they have no type. Most senders send types that a service does not use, and after
+    /// an error would retry them or disable the webhook.
     pub fn otherwise<T, F>(mut self, handler: impl Fn(T) -> F + Send + Sync + 'static) -> Self
     where
         T: FromEvent,
@@ -157,9 +157,14 @@ impl<E> Routes<E> {
         let scheme = event.scheme.name();
         match event_type.as_deref() {
             Some(event_type) => {
-                tracing::debug!(target: "webhook_verify", scheme, event_type, "no route: acknowledged");
+                tracing::debug!(
+                    target: "webhook_verify",
+                    scheme,
+                    event_type,
+                    "no route: acknowledged"
+                );
             }
-            // No pattern that selects types can have this event.
+            // Of all patterns, only `*` matches an event without a type.
             None => tracing::warn!(
                 target: "webhook_verify",
                 scheme,

@@ -193,7 +193,7 @@ impl InboxEvent {
 
     /// Returns whether another event has asked with the same or a later version of `key`, for
     /// handlers that only want the latest state. If not, records `version` in the same statement.
-    /// Each tenant has keys of its own.
+    /// Tenants do not share keys.
     ///
     /// The version counts from then on, even if the handler fails later. If its event becomes dead,
     /// retry it. Once the event that recorded the version is deleted, any version of `key` is newer:

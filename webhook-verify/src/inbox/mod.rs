@@ -182,8 +182,9 @@ impl Inbox {
 
     /// Names the consumers. Each processes every event, with its own state and retries. A consumer
     /// that is added later gets the events that are stored from then on. The entries of a consumer
-    /// that is renamed or removed remain until they are [discarded](Self::discard). Without this
-    /// option, the only consumer is named `default`.
+    /// that is renamed or removed remain until a worker of that name processes them, or until those
+    /// that wait or are dead are [discarded](Self::discard). Without this option, the only consumer
+    /// is named `default`.
     pub fn consumers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.consumers = names.into_iter().map(|name| Arc::from(name.into())).collect();
         self.meter = IntakeMeter::new(&self.endpoint, &self.consumers);
@@ -210,7 +211,7 @@ impl Inbox {
     }
 
     /// Processes events with the same key one at a time, in the order in which they were stored.
-    /// Events without a key have no order. Each tenant has keys of its own.
+    /// Events without a key have no order. Tenants do not share keys.
     ///
     /// If the sender sent one event after the response to another, they were stored in that order.
     /// The order of events whose requests overlap is arbitrary.
@@ -450,7 +451,8 @@ impl Inbox {
     }
 }
 
-/// Returns the key of a tenant's entity in the store. No two inputs give the same key.
+/// Returns the tenant's namespace and the key in one, so that tenants share no keys. No two inputs
+/// give the same result.
 fn scoped(namespace: Option<&str>, key: &[u8]) -> Vec<u8> {
     let Some(namespace) = namespace else { return [&[0], key].concat() };
     let length = (namespace.len() as u64).to_be_bytes();

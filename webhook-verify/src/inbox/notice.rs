@@ -204,8 +204,8 @@ impl Gauges {
         self.consumers.push((consumer.into(), names.map(|name| Metric::new(name, &labels))));
     }
 
-    /// Shows the entries of all consumers, those without workers included. So an alert finds events
-    /// that wait for a consumer that the inbox no longer has.
+    /// Shows the entries of all consumers, including those without workers and those that the inbox
+    /// no longer has, so that an alert finds their events.
     pub(super) fn show(&mut self, stats: &[Stats]) {
         stats.iter().for_each(|found| self.add(&found.consumer));
         for (consumer, [waiting, running, dead, oldest]) in &self.consumers {

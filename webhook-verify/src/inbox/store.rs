@@ -29,7 +29,7 @@ use crate::claim::{ClaimKey, Owner, Settled, StoreError};
 /// An owner is new for each lease. A step of an owner that is not the entry's changes nothing. So
 /// an entry is settled at most once for each attempt, and a former owner changes nothing. A late
 /// step of the owner takes effect if nothing has leased or changed the entry since the lease
-/// expired. Only an [extension](Self::extend) of an entry with an order key does not.
+/// expired. The exception is a late [extension](Self::extend) of an entry with an order key.
 ///
 /// An endpoint's events, entries and versions are independent of those of other endpoints. The
 /// numbers of events are unique in the store.

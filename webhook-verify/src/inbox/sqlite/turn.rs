@@ -33,7 +33,7 @@ const LEASE: &str = r#"UPDATE "{inbox}_entry"
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?4))"#;
 const EXHAUST: &str = r#"UPDATE "{inbox}_entry" SET state = 2, owner = NULL, error = ?2
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?3))"#;
-/// An expired lease of an entry with an order key is lost: another entry with this key may be leased.
+/// An expired lease of an entry with an order key is lost: another entry with the key may run.
 const EXTEND: &str = r#"UPDATE "{inbox}_entry" SET due_at = ?4
   WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1
     AND (order_key IS NULL OR due_at > ?5)"#;

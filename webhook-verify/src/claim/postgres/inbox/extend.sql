@@ -1,6 +1,6 @@
 -- An entry that is locked is about to be settled by its handler's transaction, or to be leased by
 -- another worker. It is skipped, because the other leases must not expire meanwhile.
--- An expired lease of an entry with an order key is lost: another entry with this key may be leased.
+-- An expired lease of an entry with an order key is lost: another entry with the key may run.
 WITH known AS MATERIALIZED (
   SELECT g.index, t.event, t.consumer, t.owner
   FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::bytea[]))

@@ -188,6 +188,8 @@ pub(super) async fn an_earlier_event_arrives_late<S: InboxStore, A: AsyncFn(Dura
         nothing(bench, order, "while the later one runs").await?;
         bench.extends(&holder, bench.short(), "its owner").await?;
         bench.lapse().await;
+        let extended = bench.extend_all(slice::from_ref(&holder), LONG).await?[0];
+        is(extended == Extended::Lost, "an expired lease with an order key", "Lost", extended)?;
         let request = in_order(bench.request(9)?, order);
         let first = bench.leases_one(&request, earlier, 1, "the earlier one").await?;
         let extended = bench.extend_all(slice::from_ref(&holder), LONG).await?[0];
