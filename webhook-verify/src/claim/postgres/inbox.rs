@@ -74,9 +74,9 @@ const WINDOW: &str = "
     ORDER BY due_at, event
     LIMIT {window_size}";
 const WINDOW_SIZE: &str = "1000";
-/// The entries of this lease, if it is repeated because the connection ended before the reply: those
-/// that it leased, at the same attempt, and those that it found dead. A lease that is not repeated
-/// does not look for them.
+/// The entries of this lease, if it is repeated because the connection ended before the reply:
+/// those that it leased, at the same attempt, and those that it found dead. A lease that is not
+/// repeated does not look for them.
 const OWNED: &str = "owned AS MATERIALIZED (
   SELECT ARRAY(
     SELECT t.event
