@@ -15,7 +15,7 @@ use integration_tests::{
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use webhook_verify::{
-    ConfigError, Receiver, Rejection, RequestHead, Scheme, Verifier,
+    ConfigError, Receiver, Rejection, RequestHead, Scheme, Secret, Tenant, Verifier,
     adapter::Admission,
     idempotency::{
         ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
@@ -367,6 +367,18 @@ pub(crate) fn single(id: &str) -> SignedRequest {
 
 pub(crate) fn receiver(scheme: Scheme, inbox: &Inbox) -> Receiver {
     Receiver::builder(Verifier::new(scheme, SECRET).unwrap()).inbox(inbox).build().unwrap()
+}
+
+/// Returns a receiver whose tenants are named by the paths of requests.
+pub(crate) fn receiver_of_tenants(inbox: &Inbox) -> Receiver {
+    Receiver::builder(Verifier::builder(scheme::STANDARD_WEBHOOKS))
+        .tenants(|head| {
+            let name = head.path().trim_start_matches('/').to_owned();
+            async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
+        })
+        .inbox(inbox)
+        .build()
+        .unwrap()
 }
 
 /// Sends a request to a receiver without a framework.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use integration_tests::{Gate, Kind, assert_replay, each_place, each_store, is_replay, unique};
 use webhook_verify::{
-    Delivery, Idempotency, MemoryStore, Receiver, Scheme, Secret, Tenant, Verifier,
+    Delivery, Idempotency, MemoryStore, Receiver, Scheme, Verifier,
     inbox::{EntryState, InboxEvent},
     scheme::{self, Algorithm, Identity, SignedBytes},
 };
@@ -275,14 +275,7 @@ async fn an_empty_batch_is_acknowledged_and_a_body_that_is_no_batch_is_stored_wh
 async fn tenants_have_keys_of_their_own() {
     each_place(&STORES, async |place, framework| {
         let (inbox, _) = open(place).await;
-        let receiver = Receiver::builder(Verifier::builder(scheme::STANDARD_WEBHOOKS))
-            .tenants(|head| {
-                let name = head.path().trim_start_matches('/').to_owned();
-                async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
-            })
-            .inbox(&inbox)
-            .build()
-            .unwrap();
+        let receiver = receiver_of_tenants(&inbox);
         let front = Front::new(receiver, framework).await;
         let mut request = single("evt-1");
         for tenant in ["acme", "globex", "acme"] {

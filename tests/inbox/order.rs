@@ -3,7 +3,7 @@
 use integration_tests::{Gate, Logs, each_store, unique};
 use tokio::task::yield_now;
 use webhook_verify::{
-    Event, Receiver, Secret, Tenant, Verifier,
+    Event,
     inbox::{EntryState, Inbox, InboxEvent},
     scheme,
 };
@@ -203,14 +203,7 @@ async fn tenants_have_keys_of_their_own() {
     each_store(&STORES, async |place| {
         let (inbox, _) = open(place).await;
         let inbox = inbox.ordered_by(letter);
-        let receiver = Receiver::builder(Verifier::builder(scheme::STANDARD_WEBHOOKS))
-            .tenants(|head| {
-                let name = head.path().trim_start_matches('/').to_owned();
-                async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
-            })
-            .inbox(&inbox)
-            .build()
-            .unwrap();
+        let receiver = receiver_of_tenants(&inbox);
         for (tenant, id) in [("acme", "a9"), ("acme", "a8"), ("globex", "a1"), ("globex", "a0")] {
             let mut request = single(id);
             request.target = format!("/{tenant}");
