@@ -184,6 +184,50 @@ async fn acknowledged_events_are_durable() {
     }
 }
 
+/// An insert that is cancelled while it waits for a standby is committed on the primary only. The
+/// sender's next request is not acknowledged before a standby has the event, either.
+#[tokio::test]
+async fn a_duplicate_waits_for_the_standby() {
+    let server = PostgresServer::until_started().await;
+    let options = [("synchronous_commit", "local")];
+    let operator = pool_with(&server, 1, &options).await;
+    let store = PostgresStore::new(pool_with(&server, 2, &[]).await).table("claims").unwrap();
+    store.migrate().await.unwrap();
+    let set = async |names: &str| {
+        let sql = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&operator).await.unwrap();
+        let sql = "SELECT current_setting('synchronous_standby_names')";
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&operator).await.unwrap();
+        let changed = async || {
+            let current: String = sqlx::query_scalar(sql).fetch_one(&operator).await.unwrap();
+            current == names
+        };
+        while !changed().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let mut intake = Intake::new(ENDPOINT, &[CONSUMER], vec![event(1)]);
+    let usual = intake.limit;
+    let count = async || {
+        let sql = "SELECT count(*) FROM claims_inbox";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&operator).await.unwrap()
+    };
+
+    set("missing").await;
+    intake.limit = Duration::from_millis(200);
+    let stored = async {
+        while count().await == 0 {
+            assert!(store.insert(&intake).await.is_err());
+        }
+    };
+    soon("cancelled insert", stored).await;
+    assert!(store.insert(&intake).await.is_err());
+
+    set("").await;
+    intake.limit = usual;
+    assert_eq!(store.insert(&intake).await.unwrap(), [Inserted::Duplicate]);
+}
+
 /// NUL cannot be stored in texts, but in bodies and headers.
 #[tokio::test]
 async fn any_text_and_any_bytes_are_stored() {

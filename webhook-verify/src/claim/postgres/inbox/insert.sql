@@ -1,7 +1,9 @@
 -- The numbers of events have the delivery's order. The events are inserted in the order of their
 -- keys, so that no two deliveries wait for each other. Bodies pass through no scan and no sort,
 -- which would write large ones to a temporary file. The receiver acknowledges the events after the
--- commit, so the commit must be durable, even if commits are not by default.
+-- commit, so the commit must be durable, even if commits are not by default. An event that is stored
+-- already may not be on the standbys yet, because the transaction that stored it was cancelled in its
+-- wait for them. A commit waits only if it has written something, so a message is written.
 WITH given AS MATERIALIZED (
   SELECT nextval('{inbox_number}') AS number, u.*
   FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
@@ -19,6 +21,8 @@ WITH given AS MATERIALIZED (
     WHERE set_config('lock_timeout', $15::bigint::text, true) IS NOT NULL
       AND set_config('synchronous_commit',
         replace(current_setting('synchronous_commit'), 'off', 'on'), true) IS NOT NULL
+      AND (current_setting('synchronous_standby_names') = ''
+        OR (SELECT pg_logical_emit_message(true, 'webhook_verify', '')) IS NOT NULL)
     ORDER BY key
   ) g
   ON CONFLICT (key, endpoint) DO NOTHING
