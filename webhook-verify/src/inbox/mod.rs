@@ -467,3 +467,28 @@ impl fmt::Debug for Inbox {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::scoped;
+
+    /// No sender can choose a key that is another tenant's.
+    #[test]
+    fn no_two_tenants_share_a_key() {
+        let of_a = scoped(Some("a"), b"b");
+        let given = [
+            (None, &b""[..]),
+            (None, b"ab"),
+            (None, &of_a),
+            (None, &of_a[1..]),
+            (Some(""), b""),
+            (Some(""), b"ab"),
+            (Some("a"), b"b"),
+            (Some("ab"), b""),
+        ];
+        let scoped: HashSet<_> = given.map(|(tenant, key)| scoped(tenant, key)).into();
+        assert_eq!(scoped.len(), given.len());
+    }
+}
