@@ -216,7 +216,7 @@ impl Received {
     fn new(inbox: &Inbox) -> Self {
         let verifier = Verifier::new(scheme::MAUTIC, SECRET).unwrap();
         let receiver = Receiver::builder(verifier).inbox(inbox).build().unwrap();
-        Self(Router::new().webhook("/", receiver, async || ()))
+        Self(Router::new().inbox("/", receiver))
     }
 }
 

@@ -30,7 +30,7 @@ use webhook_verify::{
 use crate::{body::Chunks, head::ActixHeaders, limits::with_limit, record::record, target::Target};
 
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
-/// runs once.
+/// runs once. With an inbox, the service never runs.
 ///
 /// [`webhook`](crate::webhook) wraps each sender's handler in its own middleware, for all methods
 /// that the sender uses. If you need one handler per method, wrap the sender's resource instead:

@@ -8,7 +8,6 @@ use crate::WebhookMiddleware;
 ///
 /// The resource accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
 /// including those of verification handshakes. A request with another method gets 405 with `Allow`.
-/// If the receiver has an inbox, the handler never runs: call [`inbox`].
 ///
 /// `receiver` is a [`Receiver`](webhook_verify::Receiver). To change the middleware's settings, or
 /// to call [`drain`](WebhookMiddleware::drain), pass a [`WebhookMiddleware`]. Build it once,
@@ -30,12 +29,26 @@ use crate::WebhookMiddleware;
 ///     .service(webhook("/stripe", stripe.clone(), on_stripe));
 /// # Ok::<(), ConfigError>(())
 /// ```
+///
+/// # Panics
+///
+/// If `receiver` has an inbox, because the handler would never run: call [`inbox`].
+#[track_caller]
 pub fn webhook<H, Args>(path: &str, receiver: impl Into<WebhookMiddleware>, handler: H) -> Resource
 where
     H: Handler<Args, Output: Responder + 'static>,
     Args: FromRequest + 'static,
 {
     let middleware = receiver.into();
+    assert!(!middleware.has_inbox(), "{path}: the receiver has an inbox: call `inbox`");
+    resource(path, middleware, handler)
+}
+
+fn resource<H, Args>(path: &str, middleware: WebhookMiddleware, handler: H) -> Resource
+where
+    H: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
     let methods = middleware.methods();
     let allowed = Allow(methods.clone());
     let is_used = guard::fn_guard(move |context| methods.contains(&context.head().method));
@@ -78,5 +91,5 @@ pub fn inbox(path: &str, receiver: impl Into<WebhookMiddleware>) -> Resource {
     let middleware = receiver.into();
     assert!(middleware.has_inbox(), "{path}: the receiver has no inbox: call `webhook`");
     // Never runs, because the receiver responds to every request.
-    webhook(path, middleware, async || HttpResponse::InternalServerError().finish())
+    resource(path, middleware, async || HttpResponse::InternalServerError().finish())
 }

@@ -9,7 +9,7 @@ use webhook_verify::{Receiver, Rejection};
 use crate::WebhookService;
 
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
-/// runs once.
+/// runs once. With an inbox, the service never runs.
 ///
 /// [`RouterExt::webhook`](crate::RouterExt::webhook) puts one layer on each sender's route, for all
 /// methods that the sender uses. If you need one handler per method, use [`MethodRouter::layer`]

@@ -17,7 +17,7 @@ pub trait RouterExt<S>: Sized {
     ///
     /// The route accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
     /// including those of verification handshakes. A request with another method gets 405 with
-    /// `Allow`. If the receiver has an inbox, the handler never runs: call [`inbox`](Self::inbox).
+    /// `Allow`.
     ///
     /// `receiver` is a [`Receiver`](webhook_verify::Receiver). To change the layer's settings, or
     /// to call [`drain`](WebhookLayer::drain), pass a [`WebhookLayer`]. Each call adds a route for
@@ -40,7 +40,9 @@ pub trait RouterExt<S>: Sized {
     ///
     /// # Panics
     ///
-    /// If the path is invalid or already has such a route, as in `Router::route`.
+    /// If `receiver` has an inbox, because the handler would never run: call
+    /// [`inbox`](Self::inbox). Also if the path is invalid or already has such a route, as in
+    /// `Router::route`.
     #[must_use]
     #[track_caller]
     fn webhook<H, T>(self, path: &str, receiver: impl Into<WebhookLayer>, handler: H) -> Self
@@ -71,7 +73,7 @@ pub trait RouterExt<S>: Sized {
     ///
     /// # Panics
     ///
-    /// If `receiver` has no inbox, and like [`webhook`](Self::webhook).
+    /// If `receiver` has no inbox, or for a path for which [`webhook`](Self::webhook) panics.
     #[must_use]
     #[track_caller]
     fn inbox(self, path: &str, receiver: impl Into<WebhookLayer>) -> Self;
@@ -85,28 +87,9 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         T: 'static,
     {
         let layer = receiver.into();
-        let methods = layer.shared.receiver.methods();
-        let allowed = HeaderValue::from_str(&methods.join(",")).ok();
-        let uses = |name| methods.contains(&name);
-        let is_get_alone = uses("GET") && !uses("HEAD");
-        let filters = methods.iter();
-        let filters =
-            filters.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()?.try_into().ok());
-        let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
-        // The layer wraps the handler, but not the 405 for other methods.
-        let methods = on(filter, handler).route_layer(layer);
-        if !is_get_alone {
-            return self.route(path, methods);
-        }
-        // axum passes HEAD to handlers of GET, so the handler would run when a client probes the URL.
-        // A router without methods responds as axum does to other methods.
-        let with_allow = map_response(move |mut response: Response| {
-            let allowed = allowed.clone().map(|methods| (header::ALLOW, methods));
-            response.headers_mut().extend(allowed);
-            ready(response)
-        });
-        let refused = MethodRouter::<()>::new().layer(with_allow);
-        self.route(path, methods.on_service(MethodFilter::HEAD, refused))
+        let has_inbox = layer.shared.receiver.has_inbox();
+        assert!(!has_inbox, "{path}: the receiver has an inbox: call `inbox`");
+        self.route(path, method_router(layer, handler))
     }
 
     #[track_caller]
@@ -116,6 +99,37 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         assert!(receiver.has_inbox(), "{path}: the receiver has no inbox: call `webhook`");
         // Never runs, because the receiver responds to every request. A response from here would
         // acknowledge events that are not stored.
-        self.webhook(path, layer, async || pending::<()>().await)
+        self.route(path, method_router(layer, async || pending::<()>().await))
     }
+}
+
+/// Returns a route for the methods that the sender uses.
+fn method_router<S, H, T>(layer: WebhookLayer, handler: H) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    H: Handler<T, S>,
+    T: 'static,
+{
+    let methods = layer.shared.receiver.methods();
+    let allowed = HeaderValue::from_str(&methods.join(",")).ok();
+    let uses = |name| methods.contains(&name);
+    let is_get_alone = uses("GET") && !uses("HEAD");
+    let filters = methods.iter();
+    let filters =
+        filters.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()?.try_into().ok());
+    let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
+    // The layer wraps the handler, but not the 405 for other methods.
+    let methods = on(filter, handler).route_layer(layer);
+    if !is_get_alone {
+        return methods;
+    }
+    // axum passes HEAD to handlers of GET, so the handler would run when a client probes the URL.
+    // A router without methods responds as axum does to other methods.
+    let with_allow = map_response(move |mut response: Response| {
+        let allowed = allowed.clone().map(|methods| (header::ALLOW, methods));
+        response.headers_mut().extend(allowed);
+        ready(response)
+    });
+    let refused = MethodRouter::<()>::new().layer(with_allow);
+    methods.on_service(MethodFilter::HEAD, refused)
 }

@@ -163,7 +163,7 @@ async fn run() {
     };
     let verifier = Verifier::new(scheme(), SECRET).unwrap();
     let receiver = Receiver::builder(verifier).inbox(&inbox).build().unwrap();
-    let app = Router::new().webhook("/", receiver, never);
+    let app = Router::new().inbox("/", receiver);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // With a single core, the test's name is already on this line.
     println!("\nlistens {}", listener.local_addr().unwrap());
@@ -178,10 +178,6 @@ async fn run() {
         ended = axum::serve(listener, app) => panic!("{ended:?}"),
         ended = worker.run() => panic!("{ended:?}"),
     }
-}
-
-async fn never() {
-    unreachable!("no handler runs")
 }
 
 /// Records when this process stood still for a part of the time by which handlers end before their

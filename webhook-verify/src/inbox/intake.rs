@@ -21,8 +21,8 @@ const STORED: u16 = 204;
 
 impl ReceiverBuilder {
     /// Stores the events of each delivery in an inbox, and responds with 204 once they are durable.
-    /// The receiver needs no handler; one behind it never runs. The adapters have a route for it:
-    /// `RouterExt::inbox` on axum, and `inbox` on actix-web.
+    /// The receiver needs no handler. The adapters have a route for it: `RouterExt::inbox` on axum,
+    /// and `inbox` on actix-web. A handler in a layer or middleware with this receiver never runs.
     ///
     /// A sender's [test payload](crate::Delivery::is_test) is acknowledged and not stored.
     ///
