@@ -324,7 +324,7 @@ async fn a_store_that_fails_has_a_line() {
     assert_eq!(pasted.status, 503);
     assert_eq!(pasted.body, "temporarily unavailable");
     let line = running.timed().0;
-    assert!(line.starts_with("✘ 503 claim store failed: "), "{line}");
+    assert!(line.starts_with("✘ 503 store failed: "), "{line}");
     lock.rollback().await.unwrap();
     assert_eq!(paste(&running.curl, as_it_is).status, 204);
     let line = running.timed().0;
@@ -355,15 +355,15 @@ fn a_mistake_is_one_line() {
         (["--secret", ""], "--scheme github: secret: empty or blank"),
         (
             ["--db", "nowhere/webhooks.db"],
-            "--db nowhere/webhooks.db: claim store failed: there is no directory nowhere",
+            "--db nowhere/webhooks.db: store failed: there is no directory nowhere",
         ),
         (
             ["--db", "/nowhere/at/all.db"],
-            "--db /nowhere/at/all.db: claim store failed: there is no directory /nowhere/at",
+            "--db /nowhere/at/all.db: store failed: there is no directory /nowhere/at",
         ),
-        (["--db", "letter.txt"], "--db letter.txt: claim store failed: "),
-        (["--db", "folder"], "--db folder: claim store failed: folder is a directory"),
-        (["--db", ""], "--db : claim store failed: the url names no file"),
+        (["--db", "letter.txt"], "--db letter.txt: store failed: "),
+        (["--db", "folder"], "--db folder: store failed: folder is a directory"),
+        (["--db", ""], "--db : store failed: the url names no file"),
         (["--db", "postgres://app:pw@db/hooks"], "not the url of a sqlite file"),
         (["--listen", &taken], "Address already in use"),
         (["--listen", "nonsense"], "--listen nonsense: "),

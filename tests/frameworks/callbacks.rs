@@ -76,9 +76,9 @@ async fn a_store_that_panics_has_failed() {
                     assert_eq!(sent, response, "{endpoint}");
                 }
                 assert_eq!(app.runs(), runs, "{endpoint}");
-                let failed = ["ERROR", "claim store failed", &format!("call=\"{call}\""), STORE];
+                let failed = ["ERROR", "store failed", &format!("call=\"{call}\""), STORE];
                 assert!(is_logged(&endpoint, &failed), "{endpoint}");
-                let refusal = ["refused: claim store failed", "reason=\"store\"", STORE];
+                let refusal = ["refused: store failed", "reason=\"store\"", STORE];
                 let is_refused = matches!(call, "claim" | "response");
                 assert_eq!(is_logged(&endpoint, &refusal), is_refused, "{endpoint}");
                 assert!(!is_logged(&endpoint, &["handler panicked"]), "{endpoint}");
@@ -122,7 +122,7 @@ async fn a_store_that_panics_in_a_renewal_has_failed() {
             assert_eq!(sent, 200, "{endpoint}");
         }
         assert_eq!(app.runs(), 1, "completed: {endpoint}");
-        assert!(is_logged(&endpoint, &["claim store failed", "call=\"extend\"", STORE]));
+        assert!(is_logged(&endpoint, &["store failed", "call=\"extend\"", STORE]));
     }
 }
 
@@ -132,7 +132,7 @@ async fn a_store_that_panics_in_forget_returns_an_error() {
         let idempotency = Idempotency::new(Panicking::new("forget", at_once), "forget");
         let receiver = receiver(scheme::GITHUB, idempotency);
         let error = receiver.forget(&ClaimKey::from([1; 32])).await.unwrap_err();
-        assert_eq!(format!("{error:#}"), "claim store failed: the store panicked");
+        assert_eq!(format!("{error:#}"), "store failed: the store panicked");
     }
 }
 

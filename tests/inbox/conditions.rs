@@ -284,7 +284,7 @@ async fn a_dropped_table_is_named_until_it_is_created_again() {
                 soon("failed attempt", failed).await;
             } else {
                 assert_eq!(refused(&receiver, "e").await, expected);
-                let logged = format!("no events leased: claim store failed: {expected}");
+                let logged = format!("no events leased: store failed: {expected}");
                 until_logged(&logs, &inbox, &logged).await;
             }
             let _other_process = AnyStore::open(&place.url).await.unwrap();

@@ -53,7 +53,7 @@ async fn few_lines_about_verified_deliveries_are_logged() {
     let listed = listed.listed_event_id(["/id"]).build().unwrap();
     let batch = r#"{"events":[{"n":1},{"n":2}]}"#;
     let rows: [(&str, Scheme, With, &str, Option<u16>); 8] = [
-        ("claim store failed", scheme::GITHUB, failing, "{}", Some(200)),
+        ("store failed", scheme::GITHUB, failing, "{}", Some(200)),
         (
             "runs without a claim",
             scheme::GITHUB,

@@ -325,7 +325,7 @@ mod tests {
             assert_eq!(format!("{error:?}"), error.to_string());
         }
         let store: Box<dyn Error> = StoreError::new("no such table: webhook_claim").into();
-        assert_eq!(format!("{store:?}"), "claim store failed: no such table: webhook_claim");
+        assert_eq!(format!("{store:?}"), "store failed: no such table: webhook_claim");
     }
 
     /// In a service with several receivers, an error must name the one it is about.

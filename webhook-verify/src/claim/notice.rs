@@ -156,13 +156,13 @@ impl Keeper {
             // The receiver logs separately that it refuses the delivery, or runs it without a
             // claim.
             ClaimEventKind::StoreFailed { call, error } if error.is_overloaded() => {
-                log!(debug, call, "claim store overloaded");
+                log!(debug, call, "store overloaded");
             }
             ClaimEventKind::StoreFailed { call, error } => {
                 let source = error::Error::source(error).map(tracing::field::display);
                 // An outage fails every call, so the log is limited for each of them.
                 if let Some(suppressed) = self.admit_line(call) {
-                    log!(error, call, source, suppressed, "claim store failed");
+                    log!(error, call, source, suppressed, "store failed");
                 }
             }
         }

@@ -523,7 +523,7 @@ impl error::Error for Overloaded {}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("claim store failed")?;
+        f.write_str("store failed")?;
         fmt_source(self, f)
     }
 }

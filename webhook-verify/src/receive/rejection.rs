@@ -43,7 +43,7 @@ pub enum Rejection {
     /// The lookup of a tenant or a key failed or returned invalid secrets, or the secret of a
     /// handshake was not accepted.
     Secrets(Arc<dyn error::Error + Send + Sync>),
-    /// The claim store failed or did not respond.
+    /// The store failed or did not respond.
     Store(StoreError),
     /// The callback of [`identity_from`](crate::Idempotency::identity_from) or
     /// [`event_identity_from`](crate::Idempotency::event_identity_from), which computes idempotency
@@ -235,8 +235,8 @@ mod tests {
     #[test]
     fn the_alternate_form_includes_the_source_once() {
         let store = Rejection::Store(StoreError::new("disk full"));
-        assert_eq!(store.to_string(), "claim store failed");
-        assert_eq!(format!("{store:#}"), "claim store failed: disk full");
+        assert_eq!(store.to_string(), "store failed");
+        assert_eq!(format!("{store:#}"), "store failed: disk full");
         let read = Rejection::BodyRead(Arc::new(std::io::Error::other("reset")));
         assert_eq!(read.to_string(), "body could not be read");
         assert_eq!(format!("{read:#}"), "body could not be read: reset");
