@@ -135,6 +135,7 @@ async fn a_shutdown_waits_for_running_handlers_and_starts_no_others() {
 
 #[tokio::test]
 async fn a_shutdown_releases_the_events_of_handlers_that_take_too_long() {
+    let logs = Logs::collect();
     each_store(&STORES, async |place| {
         let (inbox, _) = open(place).await;
         let ids: Vec<_> = (0..70).map(|number| format!("evt-{number}")).collect();
@@ -149,6 +150,7 @@ async fn a_shutdown_releases_the_events_of_handlers_that_take_too_long() {
         // They are due at once, although the leases had an hour left.
         assert_eq!(notes.all().iter().filter(|note| *note == "first ends").count(), 70);
         assert_eq!(in_state(&inbox, EntryState::Waiting).await.len(), 70);
+        assert_eq!(lines(&logs, &inbox, "handler cut off by the shutdown"), 70);
         let next = work(inbox.worker(async |event: InboxEvent| {
             assert_eq!(event.attempt(), 2);
             Ok(())

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
+    future::pending,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -20,7 +21,7 @@ use syn::visit::{self, Visit};
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, RequestHead, Secret, SqliteStore, Verifier,
     adapter::Admission,
-    inbox::{Discard, Inbox, InboxEvent},
+    inbox::{Discard, EntryState, Inbox, InboxEvent},
     scheme,
     testing::{SignedRequest, Signer},
 };
@@ -123,7 +124,7 @@ fn recorded() -> BTreeMap<String, (f64, f64)> {
         let receiver = Receiver::builder(verifier)
             .idempotency(Idempotency::new(MemoryStore::new(), "of-claims"))
             .endpoint("counted")
-            .timer(|_| std::future::pending())
+            .timer(|_| pending())
             .build()
             .unwrap();
         let sign = |secret: &str, body: &'static str| {
@@ -147,9 +148,9 @@ fn recorded() -> BTreeMap<String, (f64, f64)> {
     recorded.0.lock().unwrap().clone()
 }
 
-/// Stores five events and a duplicate in an inbox. For one of its consumers, processes them: one
-/// succeeds, one is discarded, one is retried, one dies, and the lease of one is lost. Another
-/// consumer is then removed.
+/// Stores six events and a duplicate in an inbox. For one of its consumers, processes them: one
+/// succeeds, one is discarded, one is retried, one dies, the lease of one is lost, and the shutdown
+/// cuts one off. Another consumer is then removed.
 async fn process(recorded: &Recorded) {
     let folder = Folder::new("metrics");
     let url = format!("sqlite://{}", folder.path().join("inbox.db").display());
@@ -158,7 +159,7 @@ async fn process(recorded: &Recorded) {
     let verifier = Verifier::new(scheme::GITHUB, "a secret").unwrap();
     let receiver = Receiver::builder(verifier).inbox(&inbox);
     let receiver = receiver.timer(tokio::time::sleep).build().unwrap();
-    for body in ["done", "discarded", "retried", "dead", "lost", "lost"] {
+    for body in ["cut off", "done", "discarded", "retried", "dead", "lost", "lost"] {
         let signer = Signer::new(scheme::GITHUB, "a secret").unwrap().id(body);
         let request = signer.sign(body).unwrap();
         deliver(&receiver, &request, request.body.clone(), 204).await;
@@ -170,8 +171,8 @@ async fn process(recorded: &Recorded) {
             let url = url.clone();
             async move { handle(&url, &event).await }
         };
-        let worker = inbox.worker(handler).consumer("works").max_attempts(2);
-        worker.backoff(Duration::from_millis(1), Duration::from_millis(1))
+        let worker = inbox.worker(handler).consumer("works").max_attempts(2).concurrency(2);
+        worker.grace(Duration::ZERO).backoff(Duration::from_millis(1), Duration::from_millis(1))
     };
     let until = async |name: &str, labels: &str, expected: f64| {
         let name = format!("webhook_verify_inbox_{name} endpoint=of-inbox consumer={labels}");
@@ -190,10 +191,12 @@ async fn process(recorded: &Recorded) {
         until("attempts_total", "works outcome=processed", 3.0).await;
         until("attempts_total", "works outcome=discarded", 1.0).await;
         until("attempts_total", "works outcome=dead", 1.0).await;
-        until("waiting", "idles", 5.0).await;
-        until("waiting", "removed", 5.0).await;
+        until("waiting", "idles", 6.0).await;
+        until("waiting", "removed", 6.0).await;
     };
     worker().run_until(done).await.unwrap();
+    let released = inbox.filter().consumer("works").state(EntryState::Waiting);
+    assert_eq!(inbox.discard(&released).await.unwrap(), 1);
     // A worker refreshes the gauges when it starts.
     let refreshed = async {
         for (name, expected) in [("dead", 1.0), ("waiting", 0.0), ("running", 0.0)] {
@@ -216,6 +219,7 @@ async fn handle(url: &str, event: &InboxEvent) -> Result<(), Box<dyn Error + Sen
             sqlx::query(lose).bind(event.body().to_vec()).execute(&mut connection).await?;
             Ok(())
         }
+        (b"cut off", _) => pending().await,
         _ => Ok(()),
     }
 }
@@ -241,24 +245,25 @@ fn everything_is_counted_for_each_endpoint() {
         assert_eq!(of(name, labels), Some(expected), "{name}{labels}: {recorded:#?}");
     }
     for (name, labels, expected) in [
-        ("stored_total", " consumer=works", 5.0),
-        ("stored_total", " consumer=idles", 5.0),
+        ("stored_total", " consumer=works", 6.0),
+        ("stored_total", " consumer=idles", 6.0),
         ("duplicates_total", "", 1.0),
         ("attempts_total", " consumer=works outcome=processed", 3.0),
         ("attempts_total", " consumer=works outcome=retried", 2.0),
         ("attempts_total", " consumer=works outcome=discarded", 1.0),
         ("attempts_total", " consumer=works outcome=dead", 1.0),
         ("attempts_total", " consumer=works outcome=lost", 1.0),
-        ("handler_seconds", " consumer=works", 8.0),
+        ("attempts_total", " consumer=works outcome=released", 1.0),
+        ("handler_seconds", " consumer=works", 9.0),
         ("waiting", " consumer=works", 0.0),
         ("running", " consumer=works", 0.0),
         ("dead", " consumer=works", 1.0),
         ("oldest_age_seconds", " consumer=works", 0.0),
         // The worker of one consumer shows the others too.
-        ("waiting", " consumer=idles", 5.0),
+        ("waiting", " consumer=idles", 6.0),
         ("running", " consumer=idles", 0.0),
         ("dead", " consumer=idles", 0.0),
-        ("waiting", " consumer=removed", 5.0),
+        ("waiting", " consumer=removed", 6.0),
     ] {
         let key = format!("webhook_verify_inbox_{name} endpoint=of-inbox{labels}");
         assert_eq!(recorded.get(&key).map(|(sum, _)| *sum), Some(expected), "{key}");
@@ -266,7 +271,7 @@ fn everything_is_counted_for_each_endpoint() {
     let oldest = "webhook_verify_inbox_oldest_age_seconds endpoint=of-inbox consumer=idles";
     assert!(recorded[oldest].0 > 0.0);
     let insert = "webhook_verify_store_seconds endpoint=of-inbox call=insert";
-    assert_eq!(recorded[insert].0, 6.0);
+    assert_eq!(recorded[insert].0, 7.0);
     let most = recorded["webhook_verify_in_progress endpoint=counted scheme=github"].1;
     assert!((most - 1.0).abs() < f64::EPSILON, "{most}");
     for (call, count) in [("claim", 3.0), ("complete", 1.0), ("release", 1.0)] {
@@ -289,6 +294,7 @@ fn events_of_an_inbox_are_logged_by_name() {
         ("discarded", "INFO", &attempt),
         ("dead", "ERROR", &[&attempt[..], &["error"]].concat()),
         ("lost", "ERROR", &attempt),
+        ("released", "WARN", &attempt),
     ] {
         let lines = lines(&logs.text(), "of-inbox");
         let line = lines.iter().find(|line| field(line, "event") == event);
@@ -315,7 +321,7 @@ fn panics_are_counted() {
         ] {
             let receiver = Receiver::builder(Verifier::new(scheme::GITHUB, "a secret").unwrap())
                 .idempotency(idempotency)
-                .timer(|_| std::future::pending())
+                .timer(|_| pending())
                 .build()
                 .unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -69,21 +69,22 @@ pub(super) enum Outcome {
     Dead { error: String },
     Lost,
     Unknown,
+    Released,
 }
 
 impl Outcome {
-    const NAMES: [&'static str; 6] =
-        ["processed", "retried", "discarded", "dead", "lost", "unknown"];
+    const NAMES: [&'static str; 7] =
+        ["processed", "retried", "discarded", "dead", "lost", "unknown", "released"];
 
-    /// Returns the outcome that a recorded verdict has, or `None` if the worker stops.
-    pub(super) fn of(verdict: Verdict) -> Option<Self> {
-        Some(match verdict {
+    /// Returns the outcome that a recorded verdict has.
+    pub(super) fn of(verdict: Verdict) -> Self {
+        match verdict {
             Verdict::Done => Self::Processed,
             Verdict::Discarded => Self::Discarded,
             Verdict::Retry { after, error } => Self::Retried { after, error },
             Verdict::Dead { error } => Self::Dead { error },
-            Verdict::Released => return None,
-        })
+            Verdict::Released => Self::Released,
+        }
     }
 
     /// Returns the name of the outcome in logs and metrics.
@@ -95,6 +96,7 @@ impl Outcome {
             Self::Dead { .. } => "dead",
             Self::Lost => "lost",
             Self::Unknown => "unknown",
+            Self::Released => "released",
         }
     }
 }
@@ -173,6 +175,9 @@ impl Notices {
                 "the store failed, or the handler was dropped, while the result was recorded: it may \
                  be recorded or not"
             ),
+            Outcome::Released => {
+                log!(warn, "handler cut off by the shutdown: the event is due at once");
+            }
         }
     }
 }

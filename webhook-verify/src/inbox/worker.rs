@@ -497,13 +497,11 @@ where
         let outcome = match (settled, event.commit_state()) {
             (Some(Recorded::Yes), _) => Outcome::of(verdict),
             // A task of the handler has outlived it.
-            (_, CommitState::Committed) => Some(Outcome::Processed),
-            (Some(Recorded::No), CommitState::Open) => Some(Outcome::Lost),
-            (_, CommitState::Open | CommitState::Committing) => Some(Outcome::Unknown),
+            (_, CommitState::Committed) => Outcome::Processed,
+            (Some(Recorded::No), CommitState::Open) => Outcome::Lost,
+            (_, CommitState::Open | CommitState::Committing) => Outcome::Unknown,
         };
-        if let Some(outcome) = outcome {
-            self.notices.report(&attempt, &outcome);
-        }
+        self.notices.report(&attempt, &outcome);
     }
 
     /// Returns the pause before the next attempt.
