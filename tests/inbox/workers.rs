@@ -231,9 +231,9 @@ async fn workers_that_cannot_work_do_not_run() {
     let several = inbox.clone().consumers(["crm", "search"]);
     let of_several = || several.worker(succeed);
     let refused = [
-        (worker().consumer("crm"), "consumer"),
+        (worker().consumer("crm"), "consumer: the inbox has no consumer `crm`, only `default`"),
         (of_several(), "consumer"),
-        (of_several().consumer("default"), "consumer"),
+        (of_several().consumer("default"), "no consumer `default`, only `crm`, `search`"),
         (worker().concurrency(0), "concurrency"),
         (worker().concurrency(usize::MAX), "concurrency"),
         (worker().max_attempts(0), "max_attempts"),

@@ -224,7 +224,11 @@ where
         let consumers = &self.inbox.consumers;
         match &self.settings.consumer {
             Some(name) if consumers.contains(name) => Ok(Arc::clone(name)),
-            Some(_) => Err(ConfigError::option("consumer", "the inbox has no such consumer")),
+            Some(name) => {
+                let known = consumers.join("`, `");
+                let reason = format!("the inbox has no consumer `{name}`, only `{known}`");
+                Err(ConfigError::option("consumer", reason))
+            }
             None => match &**consumers {
                 [only] => Ok(Arc::clone(only)),
                 _ => Err(ConfigError::option("consumer", "the inbox has several: name one")),
