@@ -190,6 +190,14 @@ async fn settings_that_cannot_work_are_refused() {
             assert!(error.contains("keep_headers"), "{error}");
             assert!(error.contains(&name.to_ascii_lowercase()), "{error}");
         }
+        for name in ["", "bad header", "x-own:", "x-ö"] {
+            let inbox = inbox.clone().keep_headers([name]);
+            let error = builder().inbox(&inbox).build().unwrap_err().to_string();
+            let expected = format!("keep_headers: {name:?} is not a header name");
+            assert!(error.ends_with(&expected), "{error}");
+        }
+        let error = builder().inbox(&inbox).inbox(&inbox).build().unwrap_err().to_string();
+        assert!(error.ends_with("inbox: a second inbox"), "{error}");
         for names in [&[][..], &[""], &["a", "b", "a"]] {
             let inbox = inbox.clone().consumers(names.iter().copied());
             let error = builder().inbox(&inbox).build().unwrap_err().to_string();

@@ -242,6 +242,7 @@ async fn workers_that_cannot_work_do_not_run() {
         (worker().lease(25 * HOUR), "lease"),
         (worker().time_limit(Duration::ZERO), "time_limit"),
         (worker().poll_every(Duration::ZERO), "poll_every"),
+        (inbox.clone().keep_headers(["x own"]).worker(succeed), "keep_headers"),
         (inbox.clone().skip_dead().worker(succeed), "skip_dead"),
         (inbox.clone().by_event_time().worker(succeed), "by_event_time"),
         (inbox.clone().store_timeout(Duration::ZERO).worker(succeed), "store_timeout"),

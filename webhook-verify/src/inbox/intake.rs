@@ -27,7 +27,7 @@ impl ReceiverBuilder {
     /// A sender's [test payload](crate::Delivery::is_test) is acknowledged and not stored.
     ///
     /// The inbox also recognizes duplicates, so [`idempotency`](Self::idempotency) cannot be set as
-    /// well.
+    /// well. A receiver has one inbox at most.
     pub fn inbox(self, inbox: &Inbox) -> Self {
         self.intake(Arc::new(inbox.clone()))
     }

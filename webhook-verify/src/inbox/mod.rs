@@ -87,7 +87,7 @@ use crate::{
     delivery::{Delivery, Event},
     error::ConfigError,
     receive::Idempotency,
-    scheme::Identity,
+    scheme::{Identity, is_token_byte},
 };
 
 /// The name of the only consumer, if none is named.
@@ -393,6 +393,13 @@ impl Inbox {
         if consumers.iter().any(|name| is_odd(name)) {
             let reason = "a name is empty, longer than 200 bytes, or with NUL";
             return Err(ConfigError::option("consumers", reason));
+        }
+        let is_header = |name: &str| !name.is_empty() && name.bytes().all(is_token_byte);
+        if let Some(name) = self.headers.iter().find(|name| !is_header(name)) {
+            return Err(ConfigError::option(
+                "keep_headers",
+                format!("{name:?} is not a header name"),
+            ));
         }
         if self.timeout.is_zero() {
             return Err(ConfigError::option("store_timeout", "zero"));

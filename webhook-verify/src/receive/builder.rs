@@ -26,7 +26,7 @@ pub struct ReceiverBuilder {
     body_limit: Option<usize>,
     body_timeout: Option<Duration>,
     idempotency: Option<Idempotency>,
-    intake: Option<Arc<dyn Intake>>,
+    intakes: Vec<Arc<dyn Intake>>,
     sources: Vec<Source>,
     on_handshake: Option<Box<OnHandshake>>,
     required: Option<Proof>,
@@ -63,7 +63,7 @@ impl ReceiverBuilder {
             body_limit: None,
             body_timeout: None,
             idempotency: None,
-            intake: None,
+            intakes: Vec::new(),
             sources: Vec::new(),
             on_handshake: None,
             required: None,
@@ -124,7 +124,7 @@ impl ReceiverBuilder {
     /// Passes verified deliveries to `intake` in place of a handler.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn intake(mut self, intake: Arc<dyn Intake>) -> Self {
-        self.intake = Some(intake);
+        self.intakes.push(intake);
         self
     }
 
@@ -402,14 +402,18 @@ impl ReceiverBuilder {
                  delivery"
             );
         }
-        if self.intake.is_some() && self.idempotency.is_some() {
+        let intake = self.intakes.pop();
+        if !self.intakes.is_empty() {
+            return Err(ConfigError::option("inbox", "a second inbox"));
+        }
+        if intake.is_some() && self.idempotency.is_some() {
             return Err(ConfigError::option(
                 "idempotency",
                 "an inbox recognizes duplicates by itself: set the options on the inbox",
             ));
         }
         let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
-        let intake = self.intake.map(|it| it.build(&verifier)).transpose()?;
+        let intake = intake.map(|it| it.build(&verifier)).transpose()?;
         if self.endpoint.as_ref().is_some_and(String::is_empty) {
             return Err(ConfigError::option("endpoint", "empty"));
         }
