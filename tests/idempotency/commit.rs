@@ -417,6 +417,25 @@ async fn commits_that_are_refused() {
     .await;
 }
 
+/// A database without the table may be the wrong one.
+#[tokio::test]
+async fn a_transaction_in_a_database_without_the_table_names_the_cause() {
+    each_store(&STORES, async |place| {
+        let a = claimed(&single(place).await, &signed("elsewhere")).await;
+        let elsewhere = Place::new(place.kind);
+        let ledger = Ledger::new(&elsewhere).await;
+        let mut open = ledger.begin("elsewhere").await;
+        with!(ledger, &mut open, |_store, open| {
+            sqlx::raw_sql("DROP TABLE webhook_claim").execute(&mut **open).await.unwrap();
+        });
+        let refused = ledger.complete_in(&mut open, a.delivery(), 200).await.unwrap_err();
+        let expected = "store failed: table webhook_claim does not exist: migrate creates it, or \
+                        the transaction is of another database";
+        assert_eq!(format!("{refused:#}"), expected);
+    })
+    .await;
+}
+
 /// A claim that comes during a commit waits for it, and is then a duplicate or the next holder.
 #[tokio::test]
 async fn a_claim_waits_for_a_commit() {

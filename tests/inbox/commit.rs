@@ -276,6 +276,30 @@ async fn a_transaction_in_another_database_is_refused() {
     .await;
 }
 
+/// The database of a transaction may have no inbox at all.
+#[tokio::test]
+async fn a_transaction_in_a_database_without_the_tables_names_the_cause() {
+    each_store(&STORES, async |place| {
+        let (_, inbox) = Ledger::open(place).await;
+        let other = Place::new(place.kind);
+        let (elsewhere, _) = Ledger::open(&other).await;
+        elsewhere.execute("DROP TABLE webhook_inbox_entry").await;
+        store(&inbox, ["evt-1"]).await;
+        let of_handler = elsewhere.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let elsewhere = of_handler.clone();
+            async move { Ok(elsewhere.begin(&event).await.commit(&event).await?) }
+        });
+        let working = work(worker.max_attempts(1));
+        let dead = until(&inbox, EntryState::Dead, 1).await;
+        working.stop().await;
+        let expected = "store failed: table webhook_inbox_entry does not exist: migrate creates it, \
+                        or the transaction is of another database";
+        assert_eq!(dead[0].error.as_deref(), Some(expected));
+    })
+    .await;
+}
+
 /// Renewals find that the entry is done.
 #[tokio::test]
 async fn a_handler_may_run_on_after_its_commit() {

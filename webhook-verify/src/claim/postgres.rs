@@ -25,7 +25,7 @@ pub(crate) use self::{
 };
 use super::{
     ClaimStore as _, Claimed, CommitError, Step, StoreError,
-    sql::{self, PurgeEvery, Purger, Table},
+    sql::{self, NoTable, PurgeEvery, Purger, Table},
 };
 use crate::error::ConfigError;
 
@@ -436,12 +436,13 @@ impl PostgresStore {
         values.push(self.lock_timeout_value());
         claim.set_committing();
         let completed = run_in(transaction, &statements.complete_in, &values).await;
-        if !completed.map_err(|error| self.failed(error))?.is_empty() {
+        let failed = |error| sql::in_transaction(self.failed(error));
+        if !completed.map_err(failed)?.is_empty() {
             return Ok(());
         }
         let values = holder(&claim.holder());
         let already = run_in(transaction, &statements.is_completed, &values).await;
-        Err(match already.map_err(|error| self.failed(error))?.first() {
+        Err(match already.map_err(failed)?.first() {
             Some(_) => {
                 claim.set_committed(status);
                 CommitError::AlreadyCompleted
@@ -485,9 +486,7 @@ impl PostgresStore {
     /// Returns the error of a statement on a table.
     pub(crate) fn failed_on(&self, table: &str, error: Error) -> StoreError {
         match code(&error).as_deref() {
-            Some("42P01") => {
-                StoreError::new(format!("table {table} does not exist: migrate creates it"))
-            }
+            Some("42P01") => StoreError::new(NoTable(table.to_owned())),
             // invalid_schema_name
             Some("3F000") => StoreError::new(format!(
                 "{error}: create the schema, or name another, as in schema.{}",

@@ -101,6 +101,28 @@ impl From<StoreError> for CommitError {
     }
 }
 
+/// A table of a store does not exist.
+#[derive(Debug)]
+pub(crate) struct NoTable(pub(crate) String);
+
+impl fmt::Display for NoTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {} does not exist: migrate creates it", self.0)
+    }
+}
+
+impl error::Error for NoTable {}
+
+/// Adds another cause to the error of a statement in a handler's transaction.
+pub(crate) fn in_transaction(error: StoreError) -> StoreError {
+    match error::Error::source(&error) {
+        Some(missing) if missing.is::<NoTable>() => {
+            StoreError::new(format!("{missing}, or the transaction is of another database"))
+        }
+        _ => error,
+    }
+}
+
 /// Returns `status` if retries may get it: only 2xx.
 pub(super) fn success(status: u16) -> Result<u16, CommitError> {
     if (200..300).contains(&status) { Ok(status) } else { Err(CommitError::NotSuccess) }

@@ -257,7 +257,7 @@ impl SqliteStore {
         claim.set_committing();
         let (holder, ttl) = (claim.holder(), claim.request().ttl);
         let completion = statements.complete(transaction, &holder, status, ttl, clock.now());
-        match completion.await? {
+        match completion.await.map_err(sql::in_transaction)? {
             Completion::Now => Ok(()),
             Completion::Before => {
                 claim.set_committed(status);

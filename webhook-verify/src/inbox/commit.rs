@@ -5,7 +5,7 @@ use std::{any::Any, future::Future, pin::Pin};
 use sqlx::{Database, Transaction};
 
 use super::{EntryHolder, InboxEvent, event::CommitState};
-use crate::claim::{CommitError, StoreError};
+use crate::claim::{CommitError, StoreError, sql::in_transaction};
 
 /// A database whose transactions can complete an event.
 pub trait InboxDatabase: Database + Sealed {
@@ -98,7 +98,8 @@ impl InboxEvent {
         if self.commit_state() == CommitState::Committed {
             return Err(CommitError::AlreadyCompleted);
         }
-        match DB::finish(self.store().as_any(), &mut transaction, self.holder()).await? {
+        let finished = DB::finish(self.store().as_any(), &mut transaction, self.holder()).await;
+        match finished.map_err(in_transaction)? {
             Some(true) => {}
             Some(false) => return Err(CommitError::Superseded),
             None => return Err(CommitError::NotClaimed),

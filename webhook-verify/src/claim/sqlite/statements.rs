@@ -10,7 +10,7 @@ use sqlx::{
 use crate::claim::{
     ClaimKey, ClaimOutcome, ClaimRequest, Holder, OnLeaseExpiry, Settled, Step, StoreError,
     StoredResponse,
-    sql::{Record, Table, foreign, least, millis, stored, won},
+    sql::{NoTable, Record, Table, foreign, least, millis, stored, won},
 };
 
 const READ: &str =
@@ -316,10 +316,7 @@ impl Statements {
 
     fn failed(&self, error: Error) -> StoreError {
         if is_missing(&error) {
-            return StoreError::new(format!(
-                "table {} does not exist: migrate creates it",
-                self.table
-            ));
+            return StoreError::new(NoTable(self.table.clone()));
         }
         StoreError::new(error)
     }

@@ -7,7 +7,7 @@ use sqlx::{
 use crate::{
     claim::{
         ClaimKey, StoreError,
-        sql::{foreign, from_millis},
+        sql::{NoTable, foreign, from_millis},
         sqlite::add,
     },
     inbox::{EntryState, StoredEvent, store::headers},
@@ -95,7 +95,7 @@ pub(super) fn failed(error: sqlx::Error) -> StoreError {
     match reason.and_then(|reason| reason.strip_prefix("no such table: ")) {
         Some(table) => {
             let table = table.strip_prefix("main.").unwrap_or(table);
-            StoreError::new(format!("table {table} does not exist: migrate creates it"))
+            StoreError::new(NoTable(table.to_owned()))
         }
         None => StoreError::new(error),
     }
