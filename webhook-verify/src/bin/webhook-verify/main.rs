@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod client;
+mod options;
 mod recorded;
 mod scheme_file;
 mod schemes;
 mod sign;
+mod terminal;
 
 use std::process::ExitCode;
 

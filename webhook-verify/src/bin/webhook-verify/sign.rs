@@ -1,6 +1,5 @@
 use std::{
     io::{self, Read as _, Write as _},
-    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -8,14 +7,18 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use clap::Args;
-use webhook_verify::{Scheme, Secret, testing::Signer};
+use webhook_verify::{Scheme, testing::Signer};
 
-use crate::{Failure, recorded::target_of, scheme_file};
+use crate::{
+    Failure,
+    options::{SchemeOptions, SecretOptions},
+    recorded::target_of,
+};
 
 /// Signs the body on standard input, and prints the headers that a sender of the scheme would send
 ///
 /// A secret on the command line is visible in the list of processes and in the shell's history. Use
-/// --secret-file or the variable WEBHOOK_SECRET to avoid that.
+/// --secret-file, --secret-env or the variable WEBHOOK_SECRET to avoid that.
 ///
 /// Some senders put signed values into the body or the URL as well. Then standard error gets a line
 /// with `body-base64: ` and the whole body in base64, or a line with `url: ` and the whole URL.
@@ -25,21 +28,10 @@ use crate::{Failure, recorded::target_of, scheme_file};
 /// that you pass.
 #[derive(Args)]
 pub(crate) struct Sign {
-    /// The scheme's name, or shared-header; with --scheme-file, needed if the file has several
-    #[arg(long, value_name = "NAME", required_unless_present = "scheme_file")]
-    scheme: Option<String>,
-    /// A TOML file that describes a scheme of your own, or several in tables
-    #[arg(long, value_name = "FILE", conflicts_with = "header")]
-    scheme_file: Option<PathBuf>,
-    /// The secret, as the sender's settings page shows it
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "secret_file")]
-    secret: Option<String>,
-    /// A file that contains the secret; one line break at its end is ignored
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
-    /// The header of the shared-header scheme
-    #[arg(long, value_name = "NAME")]
-    header: Option<String>,
+    #[command(flatten)]
+    scheme: SchemeOptions,
+    #[command(flatten)]
+    secret: SecretOptions,
     /// The URL that the sender was given, with its query
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000/")]
     url: String,
@@ -58,9 +50,6 @@ pub(crate) struct Sign {
     /// The method
     #[arg(long, default_value = "POST")]
     method: String,
-    /// A value that the scheme needs in addition to the secret
-    #[arg(long, value_name = "NAME=VALUE")]
-    parameter: Vec<String>,
     /// Print the whole request as a curl command for a POSIX shell
     ///
     /// A body that is not text, begins with @ or contains a NUL is encoded in base64: printf … |
@@ -71,11 +60,11 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        let scheme = self.scheme()?;
+        let scheme = self.scheme.scheme()?;
         self.check_places(&scheme)?;
         let base = self.url.split(['?', '#']).next().unwrap_or_default();
         let target = target_of(&self.url);
-        let mut signer = Signer::new(scheme, self.secret()?)?
+        let mut signer = Signer::new(scheme, self.secret.secret()?)?
             .method(&self.method)
             .target(target)
             .public_url(base);
@@ -91,8 +80,7 @@ impl Sign {
         if self.gzip {
             signer = signer.gzip();
         }
-        for parameter in &self.parameter {
-            let (name, value) = parameter.split_once('=').ok_or("--parameter: not NAME=VALUE")?;
+        for (name, value) in self.scheme.parameters() {
             signer = signer.parameter(name, value);
         }
         let mut body = Vec::new();
@@ -117,19 +105,6 @@ impl Sign {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn scheme(&self) -> Result<Scheme, Failure> {
-        if let Some(file) = &self.scheme_file {
-            return scheme_file::pick(scheme_file::read(file)?, self.scheme.as_deref());
-        }
-        match (self.scheme.as_deref().unwrap_or_default(), &self.header) {
-            ("shared-header", Some(header)) => Ok(Scheme::shared_header(header)?),
-            ("shared-header", None) => Err("shared-header needs --header".into()),
-            (name, _) => Ok(name
-                .parse::<Scheme>()
-                .map_err(|error| format!("{error} (`webhook-verify schemes` lists all)"))?),
-        }
-    }
-
     /// Refuses an event type if the scheme has no header for it.
     fn check_places(&self, scheme: &Scheme) -> Result<(), Failure> {
         let place = scheme.describe().event_type.unwrap_or_else(|| "none".into());
@@ -139,19 +114,6 @@ impl Sign {
             return Err(format!("--event-type: `{name}` {reason}: {place})").into());
         }
         Ok(())
-    }
-
-    fn secret(&self) -> Result<Secret, Failure> {
-        Ok(match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => Secret::new(secret.as_str())?,
-            (None, Some(file)) => Secret::from_file(file)?,
-            (None, None) => match std::env::var_os("WEBHOOK_SECRET") {
-                Some(_) => Secret::from_env("WEBHOOK_SECRET")?,
-                None => {
-                    return Err("no secret: set --secret, --secret-file or WEBHOOK_SECRET".into());
-                }
-            },
-        })
     }
 }
 

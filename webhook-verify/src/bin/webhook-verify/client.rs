@@ -1,0 +1,108 @@
+//! Sends requests over HTTP and HTTPS.
+
+use std::{error::Error, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::time::{Instant, timeout};
+
+/// The largest response body that is read, in bytes.
+const MAX_RESPONSE: usize = 1024 * 1024;
+
+/// A client that reuses connections. It follows no redirects.
+#[derive(Clone)]
+pub(crate) struct Client {
+    inner: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    limit: Duration,
+}
+
+/// A response with its whole body.
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The time from the start of the request to the end of the response.
+    pub(crate) took: Duration,
+}
+
+impl Client {
+    /// Creates a client that waits for a response for at most `limit`.
+    pub(crate) fn new(limit: Duration) -> Result<Self, std::io::Error> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        let https = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        Ok(Self { inner: legacy::Client::builder(TokioExecutor::new()).build(https), limit })
+    }
+
+    /// Sends a request, and reads the response. The error is a sentence without the request's
+    /// contents.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response, String> {
+        let started = Instant::now();
+        let exchange = async {
+            let response = self.inner.request(request).await.map_err(|error| reason(&error))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, MAX_RESPONSE).collect().await;
+            let body = body.map_err(|error| reason(&*error))?.to_bytes();
+            Ok(Response {
+                status: head.status,
+                headers: head.headers,
+                body,
+                took: started.elapsed(),
+            })
+        };
+        let late = || format!("no response within {} s", self.limit.as_secs_f64());
+        timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+/// Returns the innermost cause of an error, because the outer ones say little.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Returns the URL to send a request to: that of `to`, with the request's path and query if `to`
+/// has no path of its own.
+pub(crate) fn url_of(to: &Uri, target: &str) -> Result<Uri, http::Error> {
+    let own = to.path_and_query().map(http::uri::PathAndQuery::as_str).filter(|own| *own != "/");
+    let mut parts = to.clone().into_parts();
+    parts.path_and_query = Some(own.unwrap_or(target).parse()?);
+    Ok(Uri::from_parts(parts)?)
+}
+
+/// Parses a URL that a request can be sent to.
+pub(crate) fn parse_url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|_| "not a URL")?;
+    match url.scheme_str() {
+        Some("http" | "https") if url.host().is_some_and(|host| !host.is_empty()) => Ok(url),
+        _ => Err("not a URL that begins with http:// or https://".into()),
+    }
+}
+
+/// The headers of a recorded request that belong to its connection. The client sets its own.
+pub(crate) fn is_of_connection(name: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "host",
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "te",
+        "transfer-encoding",
+    ];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}

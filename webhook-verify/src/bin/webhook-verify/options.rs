@@ -1,0 +1,93 @@
+//! Options that several subcommands have.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use webhook_verify::{Scheme, Secret};
+
+use crate::{Failure, scheme_file};
+
+/// The variable that holds the secret if no option names another one.
+const SECRET_VARIABLE: &str = "WEBHOOK_SECRET";
+
+/// The sender's scheme.
+#[derive(Args)]
+pub(crate) struct SchemeOptions {
+    /// The scheme's name, or shared-header; with --scheme-file, needed if the file has several
+    #[arg(long, value_name = "NAME", required_unless_present = "scheme_file")]
+    scheme: Option<String>,
+    /// A TOML file that describes a scheme of your own, or several in tables
+    #[arg(long, value_name = "FILE", conflicts_with = "header")]
+    scheme_file: Option<PathBuf>,
+    /// The header of the shared-header scheme
+    #[arg(long, value_name = "NAME")]
+    header: Option<String>,
+    /// A value that the scheme needs in addition to the secret
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    parameter: Vec<(String, String)>,
+}
+
+impl SchemeOptions {
+    pub(crate) fn scheme(&self) -> Result<Scheme, Failure> {
+        if let Some(file) = &self.scheme_file {
+            return scheme_file::pick(scheme_file::read(file)?, self.scheme.as_deref());
+        }
+        preset(self.scheme.as_deref().unwrap_or_default(), self.header.as_deref())
+    }
+
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameter.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// Returns the preset of this name, or the shared-header scheme with its header.
+pub(crate) fn preset(name: &str, header: Option<&str>) -> Result<Scheme, Failure> {
+    match (name, header) {
+        ("shared-header", Some(header)) => Ok(Scheme::shared_header(header)?),
+        ("shared-header", None) => Err("shared-header needs --header".into()),
+        (name, _) => Ok(name
+            .parse::<Scheme>()
+            .map_err(|error| format!("{error} (`webhook-verify schemes` lists all)"))?),
+    }
+}
+
+/// The secret, which should not be on the command line.
+#[derive(Args)]
+pub(crate) struct SecretOptions {
+    /// The secret, as the sender's settings page shows it
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, group = "given_secret")]
+    secret: Option<String>,
+    /// A file that contains the secret; one line break at its end is ignored
+    #[arg(long, value_name = "FILE", group = "given_secret")]
+    secret_file: Option<PathBuf>,
+    /// An environment variable that contains the secret; the default is WEBHOOK_SECRET
+    #[arg(long, value_name = "NAME", group = "given_secret")]
+    secret_env: Option<String>,
+}
+
+impl SecretOptions {
+    pub(crate) fn secret(&self) -> Result<Secret, Failure> {
+        Ok(match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => Secret::new(secret.as_str())?,
+            (None, Some(file)) => Secret::from_file(file)?,
+            (None, None) => Secret::from_env(self.variable()?)?,
+        })
+    }
+
+    /// Returns the name of the variable, which must be set unless an option names it.
+    fn variable(&self) -> Result<&str, Failure> {
+        match &self.secret_env {
+            Some(name) => Ok(name),
+            None if std::env::var_os(SECRET_VARIABLE).is_some() => Ok(SECRET_VARIABLE),
+            None => Err("no secret: set --secret, --secret-file, --secret-env or the variable \
+                         WEBHOOK_SECRET"
+                .into()),
+        }
+    }
+}
+
+/// Parses `NAME=VALUE`.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,39 @@
+//! Text from strangers on a terminal.
+
+use std::fmt;
+
+/// Displays a text from a request. Control characters, which a terminal may obey, and characters
+/// that change the direction of the text appear as escapes.
+pub(crate) struct Shown<'t>(pub(crate) &'t str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            if char.is_control() || is_format(char) {
+                write!(f, "{}", char.escape_default())?;
+            } else {
+                write!(f, "{char}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether a character is invisible or changes the direction of the text.
+fn is_format(char: char) -> bool {
+    matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shown;
+
+    #[test]
+    fn a_terminal_obeys_no_request() {
+        let hostile = "a\u{1b}[2J\u{9b}31m\r\n\u{202e}b\u{feff}\u{7f}ü";
+        let shown = Shown(hostile).to_string();
+        assert!(shown.chars().all(|char| !char.is_control()), "{shown:?}");
+        assert_eq!(shown, r"a\u{1b}[2J\u{9b}31m\r\n\u{202e}b\u{feff}\u{7f}ü");
+    }
+}
