@@ -95,14 +95,7 @@ pub(crate) fn parse_url(text: &str) -> Result<Uri, String> {
 
 /// The headers of a recorded request that belong to its connection. The client sets its own.
 pub(crate) fn is_of_connection(name: &str) -> bool {
-    const NAMES: [&str; 7] = [
-        "host",
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "te",
-        "transfer-encoding",
-    ];
+    const NAMES: [&str; 7] =
+        ["host", "connection", "content-length", "expect", "keep-alive", "te", "transfer-encoding"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }

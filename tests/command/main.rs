@@ -12,18 +12,37 @@ use std::{
     time::Duration,
 };
 
+use integration_tests::in_folder;
 use serde_json::{Value, json};
 use webhook_verify::{
     Scheme,
     scheme::{Algorithm, KeyForm},
 };
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors");
+/// Builds the command. `cargo test` of the whole workspace does so by itself.
+const BUILD: &str = match cfg!(debug_assertions) {
+    true => "cargo build -p webhook-verify --features cli",
+    false => "cargo build -p webhook-verify --features cli --release",
+};
 
-fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_webhook-verify"))
+/// Returns the command `webhook-verify`. It does not outlive this process.
+pub(crate) fn command() -> Command {
+    // Above the folder of this very program, where cargo builds programs.
+    let folder = std::env::current_exe().unwrap();
+    let mut path = folder.parent().unwrap().with_file_name("webhook-verify");
+    path.set_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.is_file(), "no {path:?}: run `{BUILD}` before this test");
+    let mut command = Command::new(path);
+    in_folder(&mut command);
+    command.env_remove("WEBHOOK_SECRET");
+    command
+}
+
+/// Runs the command to its end.
+pub(crate) fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = command()
         .args(arguments)
-        .env_remove("WEBHOOK_SECRET")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -299,7 +318,7 @@ fn a_row_that_cannot_be_read_is_named_by_its_number_after_those_before_it() {
 
 #[test]
 fn rows_are_judged_as_they_come() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_webhook-verify"))
+    let mut child = command()
         .args(["check", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
