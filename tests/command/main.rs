@@ -1,6 +1,8 @@
 //! The command as a program.
 #![allow(clippy::unwrap_used)]
 
+mod explain;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -19,7 +21,7 @@ use webhook_verify::{
     scheme::{Algorithm, KeyForm},
 };
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors");
+pub(crate) const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors");
 /// Builds the command. `cargo test` of the whole workspace does so by itself.
 const BUILD: &str = match cfg!(debug_assertions) {
     true => "cargo build -p webhook-verify --features cli",
@@ -53,7 +55,7 @@ pub(crate) fn run(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

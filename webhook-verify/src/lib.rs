@@ -9,6 +9,8 @@ pub mod clock;
 mod delivery;
 mod encoding;
 mod error;
+#[cfg(feature = "explain")]
+pub mod explain;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod inbox;
 mod key;

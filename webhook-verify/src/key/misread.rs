@@ -61,8 +61,15 @@ pub(super) fn surroundings(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
+/// Removes white space and invisible characters around a secret.
+#[cfg(feature = "explain")]
+pub(crate) fn without_white_space(bytes: &[u8]) -> Option<&[u8]> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char)).as_bytes())
+}
+
 /// Removes white space, invisible characters and quotation marks around a secret.
-pub(super) fn bare(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn bare(bytes: &[u8]) -> Option<&[u8]> {
     let mut text = std::str::from_utf8(bytes).ok()?;
     loop {
         let inner = text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char));

@@ -15,6 +15,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "explain")]
+pub(crate) use self::misread::{bare as bare_secret, without_white_space};
 use self::public_key::{EcdsaForm, PublicAlgorithm, PublicKey};
 pub use self::secret::Secret;
 pub(crate) use self::tag::Tag;
@@ -67,6 +69,12 @@ impl Keys {
         };
         let keys = secrets.iter().map(new).collect::<Result<_, _>>()?;
         Ok(Self { keys, secrets })
+    }
+
+    /// Returns the secrets as they were configured.
+    #[cfg(feature = "explain")]
+    pub(crate) fn secrets(&self) -> &[Secret] {
+        &self.secrets
     }
 
     /// Prepares the same secrets for another scheme. Skips secrets that do not fit.

@@ -34,6 +34,31 @@ pub struct ReceiverBuilder {
     filter: Filter,
     timer: Option<Timer>,
     endpoint: Option<String>,
+    #[cfg(feature = "explain")]
+    explains: Explains,
+}
+
+/// Whether refusals are explained in the log.
+#[cfg(feature = "explain")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Explains {
+    No,
+    InDevelopment,
+    Always,
+}
+
+#[cfg(feature = "explain")]
+impl Explains {
+    fn check(self, is_debug_build: bool) -> Result<(), ConfigError> {
+        if self == Self::InDevelopment && !is_debug_build {
+            return Err(ConfigError::option(
+                "explain_refusals",
+                "costs too much in a release build: remove it, or call \
+                 `explain_refusals_in_release` for a short time",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A verifier, or the builder of one that may have no secrets.
@@ -71,6 +96,8 @@ impl ReceiverBuilder {
             filter: Filter::default(),
             timer: None,
             endpoint: None,
+            #[cfg(feature = "explain")]
+            explains: Explains::No,
         }
     }
 
@@ -112,6 +139,25 @@ impl ReceiverBuilder {
     /// ```
     pub fn require(mut self, proof: Proof) -> Self {
         self.required = Some(proof);
+        self
+    }
+
+    /// Adds an [explanation](crate::explain) to the log line of each refusal that is logged, for
+    /// development: its fields `cause` and `fix`, and `hint` with what was seen.
+    ///
+    /// An explanation verifies the request in hundreds of ways before the response is sent. A
+    /// stranger can cause this work, so [`build`](Self::build) returns an error in release builds.
+    #[cfg(feature = "explain")]
+    pub fn explain_refusals(mut self) -> Self {
+        self.explains = Explains::InDevelopment;
+        self
+    }
+
+    /// Does the same as [`explain_refusals`](Self::explain_refusals), in release builds too. Do not
+    /// leave it on: it lets strangers make the service busy.
+    #[cfg(feature = "explain")]
+    pub fn explain_refusals_in_release(mut self) -> Self {
+        self.explains = Explains::Always;
         self
     }
 
@@ -379,6 +425,8 @@ impl ReceiverBuilder {
         if self.body_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(ConfigError::option("body_timeout", "zero"));
         }
+        #[cfg(feature = "explain")]
+        self.explains.check(cfg!(debug_assertions))?;
         let scheme = verifier.scheme();
         if self.on_handshake.is_some() && !scheme.has_handshake() {
             return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
@@ -434,6 +482,8 @@ impl ReceiverBuilder {
                 on_handshake: self.on_handshake,
                 challenges: self.challenges,
                 filter: (!self.filter.is_empty()).then_some(self.filter),
+                #[cfg(feature = "explain")]
+                explains: self.explains != Explains::No,
                 ..inner
             }),
             timer: self.timer,

@@ -102,6 +102,9 @@ pub(super) struct Inner {
     /// Whether the receiver responds to verification handshakes.
     pub(super) challenges: bool,
     pub(super) filter: Option<Filter>,
+    /// Whether the log explains refusals.
+    #[cfg(feature = "explain")]
+    pub(super) explains: bool,
     /// The receiver's name in logs and metrics.
     pub(super) endpoint: Arc<str>,
     pub(super) log_limit: LogLimit,
@@ -125,6 +128,8 @@ impl Inner {
             on_handshake: None,
             challenges: true,
             filter: None,
+            #[cfg(feature = "explain")]
+            explains: false,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::{cell::Cell, error};
 
 use super::{Receiver, Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
+#[cfg(feature = "explain")]
+use crate::explain::explain_refusal;
 use crate::{answer::log_at, claim::contain, request::RequestHead, verify::Incoming};
 
 /// The maximum length of a client's text in a log line, in bytes.
@@ -32,7 +34,12 @@ impl Inner {
             Rejection::NotAuthentic(_) => Some(scheme.describe().signatures.join("; ")),
             _ => None,
         };
-        let hint = diagnosis::hint(rejection, &refused);
+        let explained = self.explain(rejection, &refused, incoming);
+        let (cause, fix, detail) = match explained {
+            Some((cause, fix, detail)) => (Some(cause), Some(fix), Some(detail.into())),
+            None => (None, None, None),
+        };
+        let hint = detail.or_else(|| diagnosis::hint(rejection, &refused));
         let source = error::Error::source(rejection).map(tracing::field::display);
         log_at!(
             rejection.level(),
@@ -49,9 +56,39 @@ impl Inner {
             url = self.verifier.signed_url(head).as_deref().map(cut),
             source,
             hint = hint.as_deref(),
+            cause,
+            fix,
             suppressed,
             "refused: {rejection}"
         );
+    }
+
+    /// Returns the cause of a refusal, how to fix it and what was seen, if the receiver explains
+    /// refusals and has the whole body.
+    #[cfg(feature = "explain")]
+    fn explain(
+        &self,
+        rejection: &Rejection,
+        refused: &Refused<'_, '_>,
+        incoming: Option<&Incoming>,
+    ) -> Option<(&'static str, String, String)> {
+        let body = incoming.and_then(Incoming::as_sent)?;
+        let is_asked = self.explains && matches!(rejection, Rejection::NotAuthentic(_));
+        let explain =
+            || explain_refusal(refused.verifier, refused.keys, refused.head, body.clone());
+        let explanation = is_asked.then(explain)??;
+        let [fix, detail] = [explanation.fix(), explanation.detail()].map(str::to_owned);
+        Some((explanation.cause().code(), fix, detail))
+    }
+
+    #[cfg(not(feature = "explain"))]
+    fn explain(
+        &self,
+        _: &Rejection,
+        _: &Refused<'_, '_>,
+        _: Option<&Incoming>,
+    ) -> Option<(&'static str, String, String)> {
+        None
     }
 
     /// Counts and logs the refusal of a verified delivery, or of its handler's response.

@@ -71,6 +71,34 @@ impl Coding {
     }
 }
 
+/// Returns a body decoded by each coding that it may be in.
+#[cfg(feature = "explain")]
+pub(crate) fn decode_all(body: &[u8], limit: usize) -> Vec<Vec<u8>> {
+    let codings: &[Coding] = &[
+        #[cfg(feature = "gzip")]
+        Coding::Gzip,
+        #[cfg(feature = "gzip")]
+        Coding::Deflate,
+        #[cfg(feature = "brotli")]
+        Coding::Brotli,
+        #[cfg(feature = "zstd")]
+        Coding::Zstd,
+    ];
+    let decoded = codings.iter().filter_map(|coding| coding.decode(body, limit).ok());
+    let mut decoded: Vec<_> = decoded.filter(|decoded| !decoded.is_empty()).collect();
+    // Some programs take "deflate" for DEFLATE without zlib around it.
+    #[cfg(feature = "gzip")]
+    {
+        use std::io::Read as _;
+
+        let mut plain = Vec::new();
+        let mut reader = flate2::read::DeflateDecoder::new(body).take(limit as u64);
+        let is_read = reader.read_to_end(&mut plain).is_ok();
+        decoded.extend((is_read && !plain.is_empty()).then_some(plain));
+    }
+    decoded
+}
+
 /// Without a feature, there are no codings, so there is nothing to decode.
 #[cfg(not(any(feature = "brotli", feature = "gzip", feature = "zstd")))]
 pub(crate) struct Decoder(Coding);

@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     /// The largest number of events in a delivery.
     pub(crate) max_events: usize,
     /// Values in addition to the secrets. Some are secret as well.
-    pub(super) parameters: Vec<(String, Zeroizing<String>)>,
+    pub(crate) parameters: Vec<(String, Zeroizing<String>)>,
 }
 
 impl Settings {

@@ -3,6 +3,8 @@
 
 mod check;
 mod client;
+mod explain;
+mod input;
 mod options;
 mod recorded;
 mod scheme_file;
@@ -32,6 +34,7 @@ enum Command {
     Schemes(schemes::Schemes),
     Check(check::Check),
     Sign(Box<sign::Sign>),
+    Explain(Box<explain::Explain>),
 }
 
 /// An error message for the user. The program then exits with 2.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Schemes(schemes) => schemes.run(),
         Command::Check(check) => check.run(),
         Command::Sign(sign) => sign.run(),
+        Command::Explain(explain) => explain.run(),
     };
     outcome.unwrap_or_else(|failure| {
         // It is not an error if the reader closes the pipe early.

@@ -14,7 +14,7 @@ const SECRET_VARIABLE: &str = "WEBHOOK_SECRET";
 #[derive(Args)]
 pub(crate) struct SchemeOptions {
     /// The scheme's name, or shared-header; with --scheme-file, needed if the file has several
-    #[arg(long, value_name = "NAME", required_unless_present = "scheme_file")]
+    #[arg(long, value_name = "NAME")]
     scheme: Option<String>,
     /// A TOML file that describes a scheme of your own, or several in tables
     #[arg(long, value_name = "FILE", conflicts_with = "header")]
@@ -29,10 +29,21 @@ pub(crate) struct SchemeOptions {
 
 impl SchemeOptions {
     pub(crate) fn scheme(&self) -> Result<Scheme, Failure> {
+        self.scheme_or(None, None)
+    }
+
+    /// Returns the scheme, or that of a recorded request if no option names one.
+    pub(crate) fn scheme_or(
+        &self,
+        name: Option<&str>,
+        header: Option<&str>,
+    ) -> Result<Scheme, Failure> {
+        let name = self.scheme.as_deref().or(name);
         if let Some(file) = &self.scheme_file {
-            return scheme_file::pick(scheme_file::read(file)?, self.scheme.as_deref());
+            return scheme_file::pick(scheme_file::read(file)?, name);
         }
-        preset(self.scheme.as_deref().unwrap_or_default(), self.header.as_deref())
+        let name = name.ok_or("no scheme: set --scheme or --scheme-file")?;
+        preset(name, self.header.as_deref().or(header))
     }
 
     pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -72,6 +83,33 @@ impl SecretOptions {
             (None, Some(file)) => Secret::from_file(file)?,
             (None, None) => Secret::from_env(self.variable()?)?,
         })
+    }
+
+    /// Returns the bytes of the secret without any check, or `None` if there is no secret.
+    pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => Some(secret.clone().into_bytes()),
+            (None, Some(file)) => {
+                let bytes = std::fs::read(file);
+                let mut bytes = bytes.map_err(|error| format!("{}: {error}", file.display()))?;
+                // As `Secret::from_file` does.
+                if bytes.pop_if(|last| *last == b'\n').is_some() {
+                    bytes.pop_if(|last| *last == b'\r');
+                }
+                Some(bytes)
+            }
+            (None, None) => match (&self.secret_env, std::env::var_os(self.name())) {
+                (_, Some(secret)) => Some(secret.into_encoded_bytes()),
+                (None, None) => None,
+                (Some(name), None) => {
+                    return Err(format!("set the environment variable {name}").into());
+                }
+            },
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.secret_env.as_deref().unwrap_or(SECRET_VARIABLE)
     }
 
     /// Returns the name of the variable, which must be set unless an option names it.

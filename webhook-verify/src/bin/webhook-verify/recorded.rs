@@ -10,18 +10,18 @@ use webhook_verify::{ConfigError, RequestHead, Scheme, Verifier, scheme::KeyForm
 pub(crate) struct RecordedRequest {
     pub(crate) provider: String,
     pub(crate) name: String,
-    method: String,
-    url: Option<String>,
-    target: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    secrets: Vec<String>,
+    pub(crate) method: String,
+    pub(crate) url: Option<String>,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) secrets: Vec<String>,
     secret_encoding: Option<String>,
-    parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
     /// The header of the shared-header scheme.
-    header: Option<String>,
+    pub(crate) header: Option<String>,
     body_limit: Option<usize>,
-    now: Option<Duration>,
+    pub(crate) now: Option<Duration>,
     pub(crate) expect: Option<String>,
 }
 
@@ -116,7 +116,7 @@ impl RecordedRequest {
     }
 
     /// Returns the form of the secret, if it is not the scheme's own.
-    fn key_form(&self, own: KeyForm) -> Option<KeyForm> {
+    pub(crate) fn key_form(&self, own: KeyForm) -> Option<KeyForm> {
         let form = match self.secret_encoding.as_deref()? {
             "hex" => KeyForm::Hex,
             "base64" => KeyForm::Base64,

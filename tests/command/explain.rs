@@ -1,0 +1,181 @@
+//! `explain`: the cause of a refusal.
+
+use std::{collections::BTreeMap, fs};
+
+use serde_json::{Value, json};
+
+use crate::{VECTORS, run, text};
+
+/// A request of GitHub, as `sign` makes it.
+fn github(body: &str) -> (String, String) {
+    let signed = run(&["sign", "--scheme", "github", "--secret", "a secret"], body.as_bytes());
+    let header = text(&signed.stdout);
+    let (name, value) = header.trim_end().split_once(": ").unwrap();
+    (name.to_owned(), value.to_owned())
+}
+
+/// Explains a request of GitHub with this secret.
+fn explained(input: &[u8], secret: &str) -> Value {
+    let arguments = ["explain", "--scheme", "github", "--secret", secret, "--json"];
+    let output = run(&arguments, input);
+    let code = output.status.code();
+    let line = text(&output.stdout);
+    let object: Value =
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}{}", text(&output.stderr)));
+    assert_eq!(code, Some(i32::from(object["cause"] != "valid")), "{line}");
+    let keys: Vec<_> = object.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["cause", "detail", "fix", "verdict"]);
+    object
+}
+
+#[test]
+fn each_form_of_an_input_is_explained_alike() {
+    let (name, value) = github("{\"a\":1}");
+    let raw = format!("POST /hook HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n\r\n{{\"a\":1}}");
+    let trace = format!("> POST /hook HTTP/1.1\n> host: x\n> {name}: {value}\n> \n{{\"a\":1}}\n");
+    let curl = format!("curl -i http://x/hook -H '{name}: {value}' --data-binary '{{\"a\":1}}'\n");
+    let har = json!({"request": {"method": "POST", "url": "https://x/hook",
+        "headers": [{"name": name, "value": value}], "postData": {"text": "{\"a\":1}"}}});
+    let row = json!({"provider": "stripe", "url": null, "headers": [[name, value]],
+        "body_base64": "eyJhIjoxfQ==", "secret": "another"});
+    for input in [raw, trace, curl, har.to_string(), row.to_string()] {
+        assert_eq!(explained(input.as_bytes(), "a secret")["cause"], "valid", "{input}");
+        let whitespace = explained(input.as_bytes(), "a secret ");
+        assert_eq!(whitespace["cause"], "secret_whitespace", "{input}");
+        assert_eq!(whitespace["verdict"], "signature_mismatch");
+        assert_eq!(explained(input.as_bytes(), "other")["cause"], "no_match", "{input}");
+    }
+}
+
+/// A body of `curl -v` is not in its output.
+#[test]
+fn a_body_may_be_in_a_file_of_its_own() {
+    let (name, value) = github("{\"a\":1}\n");
+    let trace = format!("> POST / HTTP/1.1\n> {name}: {value}\n>\n* sent\n< HTTP/1.1 401\n");
+    let arguments = ["explain", "--scheme", "github", "--secret", "a secret", "--json"];
+    let without = run(&arguments, trace.as_bytes());
+    assert_eq!(without.status.code(), Some(2));
+    assert!(text(&without.stderr).contains("pass it with --body"));
+    let file = std::env::temp_dir().join(format!("webhook-verify-body-{}", std::process::id()));
+    fs::write(&file, "{\"a\":1}").unwrap();
+    let with = [&arguments[..], &["--body", file.to_str().unwrap()]].concat();
+    let output = run(&with, trace.as_bytes());
+    fs::remove_file(&file).unwrap();
+    assert!(text(&output.stdout).contains("\"body_final_newline\""), "{}", text(&output.stdout));
+}
+
+/// The rows were made by a program in another language: `vectors/explain.py`.
+#[test]
+fn the_cause_comes_first_for_broken_requests_of_many_senders() {
+    let rows = fs::read_to_string(format!("{VECTORS}/explain.json")).unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    let mut groups: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let group = row.get("group").and_then(Value::as_str);
+        groups.entry(group.map_or(format!("{at:05}"), str::to_owned)).or_default().push(row);
+    }
+    let (mut causes, mut wrong) = (BTreeMap::<&str, [usize; 2]>::new(), Vec::new());
+    for rows in groups.values() {
+        let input = serde_json::to_vec(rows).unwrap();
+        let output = run(&["explain", "--json"], &input);
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        let lines: Vec<Value> =
+            text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), rows.len(), "{printed}");
+        for (row, line) in rows.iter().zip(&lines) {
+            let cause = row["cause"].as_str().unwrap();
+            let [all, right] = causes.entry(cause).or_default();
+            *all += 1;
+            if line["cause"] == cause {
+                *right += 1;
+            } else {
+                wrong.push(format!("{} {}: {}", row["provider"], row["name"], line["cause"]));
+            }
+            for hidden in hidden(row) {
+                assert!(!printed.contains(&hidden), "{}: {printed}", row["name"]);
+            }
+        }
+    }
+    let right: usize = causes.values().map(|[_, right]| right).sum();
+    println!("{causes:#?}");
+    println!("{}", wrong.join("\n"));
+    assert!(rows.len() >= 300 && causes.len() >= 29, "{} rows, {causes:?}", rows.len());
+    assert!(right * 100 >= rows.len() * 95, "{right} of {}: {wrong:#?}", rows.len());
+}
+
+/// Returns what no output may contain: secrets and valid signatures.
+fn hidden(row: &Value) -> Vec<String> {
+    let signatures = row["signatures"].as_array().unwrap().iter();
+    let signatures = signatures.map(|text| text.as_str().unwrap().to_owned());
+    let secret = row["secret"].as_str().unwrap().trim().to_owned();
+    signatures.chain([secret]).filter(|text| text.len() > 5).collect()
+}
+
+#[test]
+fn a_terminal_obeys_no_request() {
+    let (name, value) = github("{}");
+    let raw = format!(
+        "POST /\u{1b}[2J\u{202e} HTTP/1.1\nX-\u{1b}]0;owned\u{7}: x\n{name}: {value}\n\n{{}}\u{1b}[31m"
+    );
+    let row = json!({"provider": "github", "name": "\u{1b}[1m\n\u{9b}m", "url": null,
+        "headers": [["x-\u{1b}[5m", "\r"]], "body_base64": "e30=", "secret": "s"});
+    for input in [raw, row.to_string()] {
+        let output = run(&["explain", "--scheme", "github", "--secret", "s"], input.as_bytes());
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        let is_harmless = |char: char| char == '\n' || !char.is_control() && char != '\u{202e}';
+        assert!(printed.chars().all(is_harmless), "{printed:?}");
+        assert!(printed.contains(r"\u{1b}"), "{printed}");
+    }
+}
+
+#[test]
+fn an_input_that_cannot_be_explained_is_an_error() {
+    let (name, value) = github("{}");
+    let raw = format!("POST / HTTP/1.1\n{name}: {value}\n\n{{}}");
+    let with = |arguments: &[&str], input: &[u8], reason: &str| {
+        let output = run(&[&["explain"], arguments].concat(), input);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let printed = text(&output.stderr);
+        assert!(printed.contains(reason), "{arguments:?}: {printed}");
+    };
+    let github = ["--scheme", "github", "--secret", "s"];
+    with(&github, b"", "the input is empty");
+    with(&github, b"\xff\x00 binary", "no request line");
+    with(&github, b"{\"a\":", "not JSON at line 1");
+    with(&github, b"{}", "missing");
+    with(&["--secret", "s"], raw.as_bytes(), "no scheme");
+    with(&["--scheme", "githib", "--secret", "s"], raw.as_bytes(), "did you mean github");
+    with(&["--scheme", "github"], raw.as_bytes(), "no secret");
+    with(&["--scheme", "github", "--secret", " "], raw.as_bytes(), "empty or blank");
+    with(&[&github[..], &["/no/such/file"]].concat(), b"", "/no/such/file: ");
+}
+
+/// A sparse file, so that no disk fills up.
+#[test]
+fn a_file_that_is_too_long_is_refused_without_reading_it_all() {
+    let path = std::env::temp_dir().join(format!("webhook-verify-long-{}", std::process::id()));
+    fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    let arguments = ["explain", "--scheme", "github", "--secret", "s", path.to_str().unwrap()];
+    let output = run(&arguments, b"");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("longer than 64 MiB"), "{}", text(&output.stderr));
+}
+
+/// One row that cannot be verified does not hide the others.
+#[test]
+fn every_row_of_a_file_is_explained() {
+    let (name, value) = github("{}");
+    let row = |secret: &str, name: &str, header: (&str, &str)| {
+        json!({"provider": "github", "name": name, "url": null, "headers": [header],
+            "body_base64": "e30=", "secret": secret})
+    };
+    let header = (name.as_str(), value.as_str());
+    let rows = [row("", "blank", header), row("a secret", "right", header)];
+    let output = run(&["explain", "--json"], serde_json::to_string(&rows).unwrap().as_bytes());
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["verdict"], "invalid_configuration");
+    assert_eq!((&lines[1]["cause"], &lines[1]["name"]), (&json!("valid"), &json!("right")));
+    assert_eq!(output.status.code(), Some(1));
+}

@@ -1,0 +1,241 @@
+use std::{
+    fs::File,
+    io::{self, Read as _, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use clap::Args;
+use serde_json::{Value, json};
+use webhook_verify::{
+    RequestHead, Scheme,
+    explain::{Cause, Explainer, Explanation},
+};
+
+use crate::{
+    Failure,
+    input::{self, Input},
+    options::{SchemeOptions, SecretOptions},
+    recorded::target_of,
+    terminal::Shown,
+};
+
+/// The largest input, in bytes.
+const MAX_INPUT: u64 = 64 << 20;
+/// The maximum number of headers that are listed.
+const MAX_HEADERS: usize = 12;
+
+/// Explains why a request is refused, and how to fix it
+///
+/// FILE contains a raw HTTP request, the output of `curl -v`, a curl command, a HAR file or entry,
+/// or rows of `check`. A row brings its own scheme, secret and time; options take precedence.
+///
+/// Prints no secret, no signature and no byte of the body. Exits with 1 if a request is not valid,
+/// and with 2 on errors.
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// The request; - is standard input
+    #[arg(default_value = "-")]
+    file: PathBuf,
+    #[command(flatten)]
+    scheme: SchemeOptions,
+    #[command(flatten)]
+    secret: SecretOptions,
+    /// The URL that the sender was given, for schemes that sign it
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The time at which the request arrived, in Unix seconds; the default is now
+    #[arg(long, value_name = "UNIX")]
+    now: Option<u64>,
+    /// A file with the body, for the output of `curl -v`, which contains none
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// Print one JSON object for each request, with verdict, cause, fix and detail
+    #[arg(long)]
+    json: bool,
+}
+
+impl Explain {
+    pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        let mut inputs = input::read(&self.read_input()?)?;
+        if let Some(path) = &self.body {
+            let body = std::fs::read(path);
+            let body = body.map_err(|error| format!("{}: {error}", path.display()))?;
+            inputs.iter_mut().for_each(|input| input.body = Some(body.clone()));
+        }
+        let secret = self.secret.bytes()?;
+        let bodies: Vec<_> =
+            inputs.iter().filter_map(|input| input.body.clone().map(Bytes::from)).collect();
+        let (mut out, mut is_valid) = (io::stdout().lock(), true);
+        for (at, input) in inputs.iter().enumerate() {
+            let name = input.row.as_ref().map_or("", |row| &row.name);
+            let explained = self.explain(input, secret.as_deref(), &bodies);
+            if at > 0 && !self.json {
+                writeln!(out)?;
+            }
+            match explained {
+                Ok((scheme, explanation)) => {
+                    is_valid &= explanation.cause() == Cause::Valid;
+                    if self.json {
+                        let object = as_json(&explanation);
+                        writeln!(out, "{}", named(object, name, inputs.len()))?;
+                    } else {
+                        print(&mut out, input, &scheme, &explanation, name)?;
+                    }
+                }
+                Err(failure) if inputs.len() == 1 => return Err(failure),
+                // The other requests of the input are explained all the same.
+                Err(failure) => {
+                    is_valid = false;
+                    let failure = failure.to_string();
+                    if self.json {
+                        let object = json!({
+                            "verdict": "invalid_configuration", "cause": Cause::NoMatch.code(),
+                            "fix": failure, "detail": "the request was not verified",
+                        });
+                        writeln!(out, "{}", named(object, name, inputs.len()))?;
+                    } else {
+                        writeln!(out, "request {}: {}", at + 1, Shown(&failure))?;
+                    }
+                }
+            }
+        }
+        out.flush()?;
+        Ok(if is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn read_input(&self) -> Result<Vec<u8>, Failure> {
+        let fail = |error: io::Error| format!("{}: {error}", self.file.display());
+        let input: Box<dyn io::Read> = match self.file.to_str() {
+            Some("-") => Box::new(io::stdin()),
+            _ => Box::new(File::open(&self.file).map_err(fail)?),
+        };
+        let mut bytes = Vec::new();
+        input.take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(fail)?;
+        match bytes.len() as u64 {
+            0..=MAX_INPUT => Ok(bytes),
+            _ => Err(format!("the input is longer than {} MiB", MAX_INPUT >> 20).into()),
+        }
+    }
+
+    fn scheme_of(&self, input: &Input) -> Result<Scheme, Failure> {
+        let row = input.row.as_deref();
+        let provider = row.map(|row| row.provider.as_str());
+        let scheme = self.scheme.scheme_or(provider, row.and_then(|row| row.header.as_deref()))?;
+        let form = row.and_then(|row| row.key_form(scheme.key_form()));
+        Ok(form.map_or(scheme.clone(), |form| scheme.with_key_form(form)))
+    }
+
+    fn explain(
+        &self,
+        input: &Input,
+        secret: Option<&[u8]>,
+        bodies: &[Bytes],
+    ) -> Result<(Scheme, Explanation), Failure> {
+        let scheme = self.scheme_of(input)?;
+        let body = input.body.as_ref().ok_or("the input has no body: pass it with --body")?;
+        let row = input.row.as_deref();
+        let mut explainer = Explainer::new(scheme.clone());
+        match (secret, row) {
+            (Some(secret), _) => explainer = explainer.secret(secret),
+            (None, Some(row)) => {
+                for secret in &row.secrets {
+                    explainer = explainer.secret(secret.as_str());
+                }
+            }
+            (None, None) => {
+                return Err(
+                    "no secret: set --secret, --secret-file, --secret-env or the variable \
+                            WEBHOOK_SECRET"
+                        .into(),
+                );
+            }
+        }
+        let of_row = row.into_iter().flat_map(|row| &row.parameters);
+        let of_row = of_row.map(|(name, value)| (&**name, &**value));
+        for (name, value) in of_row.chain(self.scheme.parameters()) {
+            explainer = explainer.parameter(name, value);
+        }
+        let url = self.url.as_deref().or(input.url.as_deref());
+        if let Some(url) = url {
+            explainer = explainer.public_url(url);
+        }
+        // A row without a time accepts any.
+        let now = self.now.map(Duration::from_secs);
+        explainer = match now.or(row.and_then(|row| row.now)) {
+            Some(now) => explainer.at(now),
+            None if row.is_some() => explainer.at_any_time(),
+            None => explainer,
+        };
+        for other in bodies {
+            explainer = explainer.other_body(other.clone());
+        }
+        // The request may have lost its query on its way, but the row may have none at all.
+        let target = match row {
+            Some(_) => input.target.as_str(),
+            None => self
+                .url
+                .as_deref()
+                .filter(|_| input.target == "/")
+                .map_or(&*input.target, target_of),
+        };
+        let head = RequestHead::new(&input.headers).method(&input.method).target(target);
+        let explanation = explainer.explain(head, body.clone())?;
+        Ok((scheme, explanation))
+    }
+}
+
+fn as_json(explanation: &Explanation) -> Value {
+    json!({
+        "verdict": explanation.verdict(),
+        "cause": explanation.cause().code(),
+        "fix": explanation.fix(),
+        "detail": explanation.detail(),
+    })
+}
+
+/// Adds the request's name if there are several requests.
+fn named(mut object: Value, name: &str, count: usize) -> Value {
+    if count > 1 {
+        object["name"] = json!(name);
+    }
+    object
+}
+
+fn print(
+    out: &mut impl Write,
+    input: &Input,
+    scheme: &Scheme,
+    explanation: &Explanation,
+    name: &str,
+) -> io::Result<()> {
+    let description = scheme.describe();
+    if !name.is_empty() {
+        writeln!(out, "name      {}", Shown(name))?;
+    }
+    writeln!(out, "scheme    {}: {}", description.name, description.algorithm)?;
+    writeln!(out, "expects   {}", description.signatures.join(", or "))?;
+    if !description.signed_content.is_empty() {
+        writeln!(out, "signs     {}", description.signed_content.replace('\n', "\\n"))?;
+    }
+    let path = input.target.split('?').next().unwrap_or_default();
+    let len = input.body.as_ref().map_or(0, Vec::len);
+    writeln!(out, "request   {} {}, body of {len} bytes", Shown(&input.method), Shown(path))?;
+    for (name, value) in input.headers.iter().take(MAX_HEADERS) {
+        writeln!(out, "          {} ({} bytes)", Shown(name), value.len())?;
+    }
+    let more = input.headers.len().saturating_sub(MAX_HEADERS);
+    if more > 0 {
+        writeln!(out, "          and {more} more headers")?;
+    }
+    writeln!(out, "verdict   {}", explanation.verdict())?;
+    if explanation.cause() != Cause::Valid {
+        writeln!(out, "cause     {}", explanation.cause())?;
+        writeln!(out, "detail    {}", Shown(explanation.detail()))?;
+        writeln!(out, "fix       {}", Shown(explanation.fix()))?;
+        writeln!(out, "why       {}", explanation.cause().usual_reason())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! A request, and attempts to verify it in other ways.
+
+use std::{cell::Cell, time::Duration};
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{ConfigError, VerifyError},
+    key::{Key, Secret},
+    request::RequestHead,
+    scheme::{Place, Scheme},
+    verify::{Verifier, VerifierBuilder},
+};
+
+/// The limit for the work of all attempts of an explanation, in bytes that are hashed.
+const MAX_WORK: usize = 48 << 20;
+/// What a verification costs apart from its body.
+const WORK_OF_ATTEMPT: usize = 2 << 10;
+/// What other settings cost.
+const WORK_OF_SETTINGS: usize = 6 << 10;
+/// What a verification with a public key costs.
+const WORK_OF_PUBLIC_KEY: usize = 32 << 10;
+
+/// The bytes of a secret, as configured.
+pub(super) type Text = Zeroizing<Vec<u8>>;
+
+/// What a request is verified with.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) scheme: Scheme,
+    pub(super) secrets: Vec<Text>,
+    pub(super) public_url: Option<String>,
+    pub(super) parameters: Vec<(String, Zeroizing<String>)>,
+}
+
+impl Settings {
+    /// Builds a verifier without a time window. Skips secrets that are not in the scheme's form.
+    pub(super) fn verifier(&self) -> Result<Verifier, ConfigError> {
+        let mut builder = self.builder()?;
+        if self.scheme.tolerance().is_some() {
+            builder = builder.tolerance(None);
+        }
+        if self.scheme.algorithm().is_jwt() {
+            builder = builder.leeway(Duration::MAX);
+        }
+        builder.build()
+    }
+
+    fn builder(&self) -> Result<VerifierBuilder, ConfigError> {
+        let exact = |text: &Text| Secret::exact(text.to_vec());
+        let secrets = self.secrets.iter().map(exact).collect::<Result<Vec<_>, _>>()?;
+        let fits = |secret: &Secret| Key::new(&self.scheme, secret);
+        let mut errors = Vec::new();
+        let mut builder = Verifier::builder(self.scheme.clone());
+        for secret in secrets {
+            match fits(&secret) {
+                Ok(_) => builder = builder.secret(secret),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.len() == self.secrets.len()
+            && let Some(error) = errors.into_iter().next()
+        {
+            return Err(error);
+        }
+        if let Some(url) = &self.public_url {
+            builder = builder.public_url(url);
+        }
+        for (name, value) in &self.parameters {
+            builder = builder.parameter(name, value.as_str());
+        }
+        Ok(builder)
+    }
+}
+
+/// A refused request with the settings that refused it.
+pub(super) struct Case<'c> {
+    pub(super) settings: &'c Settings,
+    /// The verifier with these settings, unless a secret is not in the scheme's form.
+    pub(super) verifier: Option<Verifier>,
+    pub(super) head: RequestHead<'c>,
+    pub(super) body: Bytes,
+    /// The bodies of other requests.
+    pub(super) others: &'c [Bytes],
+    /// The query of the configured URL, with its question mark.
+    pub(super) configured_query: Option<&'c str>,
+    work: Cell<usize>,
+}
+
+impl<'c> Case<'c> {
+    pub(super) fn new(
+        settings: &'c Settings,
+        head: RequestHead<'c>,
+        body: Bytes,
+        others: &'c [Bytes],
+        configured_query: Option<&'c str>,
+    ) -> Self {
+        let verifier = settings.verifier().ok();
+        let work = Cell::new(0);
+        Self { settings, verifier, head, body, others, configured_query, work }
+    }
+
+    pub(super) fn scheme(&self) -> &'c Scheme {
+        &self.settings.scheme
+    }
+
+    /// Returns whether the limit allows work on that many bytes. If so, counts them.
+    pub(super) fn may_work(&self, bytes: usize) -> bool {
+        let work = self.work.get().saturating_add(bytes);
+        let may = work <= MAX_WORK;
+        if may {
+            self.work.set(work);
+        }
+        may
+    }
+
+    fn may_verify(&self, scheme: &Scheme, extra: usize, body: &Bytes) -> bool {
+        let is_public = scheme.algorithm().tag_len() == 0;
+        let base = if is_public { WORK_OF_PUBLIC_KEY } else { WORK_OF_ATTEMPT };
+        self.may_work((base + extra + body.len()) * self.settings.secrets.len().max(1))
+    }
+
+    /// Returns whether the request is valid with this body.
+    pub(super) fn holds_with_body(&self, body: impl Into<Bytes>) -> bool {
+        let body = body.into();
+        self.may_verify(self.scheme(), 0, &body)
+            && self.verifier.as_ref().is_some_and(|it| it.verify(self.head, body).is_ok())
+    }
+
+    /// Returns whether the request is valid with these headers.
+    pub(super) fn holds_with_headers(&self, headers: &[(String, Vec<u8>)]) -> bool {
+        let head = RequestHead::new(&headers);
+        let head = head.method(self.head.method_text()).target(self.head.path_and_query());
+        self.may_verify(self.scheme(), 0, &self.body)
+            && self.verifier.as_ref().is_some_and(|it| it.verify(head, self.body.clone()).is_ok())
+    }
+
+    /// Returns whether the request is valid with other settings.
+    pub(super) fn holds_with(&self, settings: &Settings) -> bool {
+        self.may_verify(&settings.scheme, WORK_OF_SETTINGS, &self.body)
+            && self.verdict(settings).is_some_and(|verdict| verdict.is_ok())
+    }
+
+    /// Returns whether the request is valid with other settings and another target.
+    pub(super) fn holds_with_url(&self, settings: &Settings, target: &str) -> bool {
+        let verify = |it: Verifier| it.verify(self.head.target(target), self.body.clone()).is_ok();
+        self.may_verify(&settings.scheme, WORK_OF_SETTINGS, &self.body)
+            && settings.verifier().is_ok_and(verify)
+    }
+
+    /// Verifies the request with other settings, unless no secret fits them.
+    pub(super) fn verdict(&self, settings: &Settings) -> Option<Result<(), VerifyError>> {
+        let verifier = settings.verifier().ok()?;
+        Some(verifier.verify(self.head, self.body.clone()).map(drop))
+    }
+
+    /// Verifies the request at this time, with the scheme's own time window.
+    pub(super) fn timely(&self, now: Duration) -> Result<(), VerifyError> {
+        let mut window = self.settings.builder().map_err(|_| VerifyError::UnknownKey)?;
+        window = window.clock(move || now);
+        let verifier = window.build().map_err(|_| VerifyError::UnknownKey)?;
+        verifier.verify(self.head, self.body.clone()).map(drop)
+    }
+
+    /// Returns the same settings with another scheme.
+    pub(super) fn with_scheme(&self, scheme: Scheme) -> Settings {
+        Settings { scheme, ..self.settings.clone() }
+    }
+
+    /// Returns a header's value, unless it is absent or repeated.
+    pub(super) fn header(&self, name: &str) -> Option<&'c str> {
+        self.head.header(name).map(str::trim)
+    }
+
+    /// Returns whether verification reads the body.
+    pub(super) fn reads_body(&self) -> bool {
+        !self.scheme().algorithm().is_token() || self.reads_proof_in_body()
+    }
+
+    /// Returns whether the signature or token may be in the body.
+    pub(super) fn reads_proof_in_body(&self) -> bool {
+        let is_in_body = |place: &Place| matches!(place, Place::Form(_) | Place::Pointer(_));
+        self.scheme().signatures.iter().any(|source| is_in_body(&source.place))
+    }
+
+    /// Returns the length of the body that the head declares.
+    pub(super) fn content_length(&self) -> Option<usize> {
+        self.header("content-length")?.parse().ok()
+    }
+}

@@ -1,0 +1,540 @@
+//! Serializes JSON as common programs do, to recognize a body that was parsed and serialized again.
+
+use std::fmt::Write as _;
+
+/// The greatest depth of a value that is read.
+const MAX_DEPTH: usize = 64;
+
+/// A JSON value that keeps the order of its members and the text of its numbers.
+#[derive(Clone)]
+pub(super) enum Json<'j> {
+    /// A number, `true`, `false` or `null`.
+    Scalar(&'j str),
+    Text {
+        decoded: String,
+        raw: &'j str,
+    },
+    Array(Vec<Json<'j>>),
+    Object(Vec<(Json<'j>, Json<'j>)>),
+}
+
+impl<'j> Json<'j> {
+    /// Parses an object or an array. Returns `None` for other texts.
+    pub(super) fn parse(body: &'j [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(body).ok()?;
+        let mut reader = Reader { rest: text.trim_start() };
+        let is_container = reader.rest.starts_with(['{', '[']);
+        let value = is_container.then(|| reader.value(0))??;
+        reader.rest.trim_start().is_empty().then_some(value)
+    }
+
+    /// Returns whether the text is the beginning of an object or an array.
+    pub(super) fn is_cut(body: &[u8]) -> bool {
+        let body = body.trim_ascii_start();
+        let starts = body.first().is_some_and(|first| b"{[".contains(first));
+        // A number may be cut after its point.
+        let number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+        let end = body.iter().rposition(|byte| !number(byte)).map_or(0, |at| at + 1);
+        let error = serde_json::from_slice::<serde::de::IgnoredAny>(&body[..end]).err();
+        // A text may be cut within a character.
+        starts && error.is_some_and(|error| error.is_eof())
+            || starts && std::str::from_utf8(body).is_err_and(|error| error.error_len().is_none())
+    }
+
+    /// Returns the probability that the members of all objects are sorted by chance.
+    pub(super) fn chance_of_order(&self) -> f64 {
+        match self {
+            Self::Scalar(_) | Self::Text { .. } => 1.0,
+            Self::Array(items) => items.iter().map(Self::chance_of_order).product(),
+            Self::Object(members) => {
+                let is_sorted = members.is_sorted_by(|(a, _), (b, _)| a.name() <= b.name());
+                let chance: f64 = (1..=members.len()).map(|n| 1.0 / n as f64).product();
+                let inner: f64 = members.iter().map(|(_, value)| value.chance_of_order()).product();
+                if is_sorted { chance * inner } else { 1.0 }
+            }
+        }
+    }
+
+    /// Returns the names of an object's members, in their order.
+    pub(super) fn names(&self) -> Vec<String> {
+        match self {
+            Self::Object(members) => {
+                members.iter().map(|(name, _)| name.name().to_owned()).collect()
+            }
+            Self::Scalar(_) | Self::Text { .. } | Self::Array(_) => Vec::new(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Text { decoded, .. } => decoded,
+            Self::Scalar(_) | Self::Array(_) | Self::Object(_) => "",
+        }
+    }
+
+    /// Returns the value with the members of all objects sorted by their names.
+    pub(super) fn sorted(mut self) -> Self {
+        self.sort();
+        self
+    }
+
+    fn sort(&mut self) {
+        match self {
+            Self::Scalar(_) | Self::Text { .. } => {}
+            Self::Array(items) => items.iter_mut().for_each(Self::sort),
+            Self::Object(members) => {
+                members.sort_by(|(a, _), (b, _)| a.name().cmp(b.name()));
+                members.iter_mut().for_each(|(_, value)| value.sort());
+            }
+        }
+    }
+
+    /// Returns the value in every order of its members, or none if there are more than `most`.
+    pub(super) fn orders(&self, most: usize) -> Vec<Self> {
+        match self {
+            Self::Scalar(_) | Self::Text { .. } => vec![self.clone()],
+            Self::Array(items) => {
+                let lists = products(items.iter().map(|item| item.orders(most)), most);
+                lists.into_iter().map(Self::Array).collect()
+            }
+            Self::Object(members) => {
+                let factorial = (1..=members.len())
+                    .try_fold(1_usize, |all, n| all.checked_mul(n).filter(|all| *all <= most));
+                let values = products(members.iter().map(|(_, value)| value.orders(most)), most);
+                if factorial.is_none_or(|all| all.saturating_mul(values.len()) > most) {
+                    return Vec::new();
+                }
+                let names: Vec<_> = members.iter().map(|(name, _)| name.clone()).collect();
+                let mut orders = Vec::new();
+                for values in values {
+                    let mut members: Vec<_> = names.iter().cloned().zip(values).collect();
+                    super::permute(&mut members, 0, &mut |order| {
+                        orders.push(Self::Object(order.to_vec()))
+                    });
+                }
+                orders
+            }
+        }
+    }
+}
+
+/// Returns all lists with one choice from each place, or none if there are more than `most`.
+fn products<T: Clone>(places: impl Iterator<Item = Vec<T>>, most: usize) -> Vec<Vec<T>> {
+    let mut lists = vec![Vec::new()];
+    for choices in places {
+        if lists.len() * choices.len() > most {
+            return Vec::new();
+        }
+        let with = |list: &Vec<T>| {
+            let list = list.clone();
+            let longer = choices.iter().map(move |choice| {
+                let mut longer = list.clone();
+                longer.push(choice.clone());
+                longer
+            });
+            longer.collect::<Vec<_>>()
+        };
+        lists = lists.iter().flat_map(with).collect();
+    }
+    lists
+}
+
+/// Reads a JSON text.
+struct Reader<'j> {
+    rest: &'j str,
+}
+
+impl<'j> Reader<'j> {
+    fn value(&mut self, depth: usize) -> Option<Json<'j>> {
+        self.skip_space();
+        match self.rest.as_bytes().first()? {
+            b'{' | b'[' if depth >= MAX_DEPTH => None,
+            b'{' => {
+                let member = |reader: &mut Self| {
+                    reader.skip_space();
+                    let name = reader.text()?;
+                    reader.skip_space();
+                    reader.take(':')?;
+                    Some((name, reader.value(depth + 1)?))
+                };
+                Some(Json::Object(self.list('{', '}', member)?))
+            }
+            b'[' => Some(Json::Array(self.list('[', ']', |reader| reader.value(depth + 1))?)),
+            b'"' => self.text(),
+            _ => self.scalar(),
+        }
+    }
+
+    fn list<T>(
+        &mut self,
+        open: char,
+        close: char,
+        mut item: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.take(open)?;
+        let mut items = Vec::new();
+        self.skip_space();
+        if self.take(close).is_some() {
+            return Some(items);
+        }
+        loop {
+            items.push(item(self)?);
+            self.skip_space();
+            if self.take(close).is_some() {
+                return Some(items);
+            }
+            self.take(',')?;
+        }
+    }
+
+    fn text(&mut self) -> Option<Json<'j>> {
+        let bytes = self.rest.as_bytes();
+        let mut at = 1;
+        if bytes.first() != Some(&b'"') {
+            return None;
+        }
+        while *bytes.get(at)? != b'"' {
+            at += if bytes[at] == b'\\' { 2 } else { 1 };
+        }
+        let (raw, rest) = self.rest.split_at_checked(at + 1)?;
+        self.rest = rest;
+        Some(Json::Text { decoded: serde_json::from_str(raw).ok()?, raw })
+    }
+
+    fn scalar(&mut self) -> Option<Json<'j>> {
+        let is_part = |char: char| char.is_ascii_alphanumeric() || "+-.".contains(char);
+        let end = self.rest.find(|char| !is_part(char)).unwrap_or(self.rest.len());
+        let (text, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
+        Some(Json::Scalar(text))
+    }
+
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
+    }
+
+    fn take(&mut self, char: char) -> Option<()> {
+        self.rest = self.rest.strip_prefix(char)?;
+        Some(())
+    }
+}
+
+/// The white space that a program writes.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) name: &'static str,
+    comma: &'static str,
+    colon: &'static str,
+    /// The indentation of each level, if each member has a line of its own.
+    indent: Option<&'static str>,
+}
+
+impl Layout {
+    pub(super) const ALL: [Self; 9] = [
+        Self::new("compact JSON", ",", ":", None),
+        Self::new("JSON with a space after `,` and `:`", ", ", ": ", None),
+        Self::new("JSON indented by two spaces", ",", ": ", Some("  ")),
+        Self::new("JSON indented by four spaces", ",", ": ", Some("    ")),
+        Self::new("JSON indented by tabs", ",", ": ", Some("\t")),
+        Self::new("indented JSON with a space before `:`", ",", " : ", Some("  ")),
+        Self::new("JSON with a space after `:`", ",", ": ", None),
+        Self::new("JSON with a space after `,`", ", ", ":", None),
+        Self::new("JSON with one space of indentation", ",", ": ", Some(" ")),
+    ];
+
+    const fn new(
+        name: &'static str,
+        comma: &'static str,
+        colon: &'static str,
+        indent: Option<&'static str>,
+    ) -> Self {
+        Self { name, comma, colon, indent }
+    }
+}
+
+/// The characters that a program escapes in texts, besides those that it must.
+#[derive(Clone, Copy)]
+pub(super) struct Escapes {
+    pub(super) name: &'static str,
+    keeps: bool,
+    slash: bool,
+    non_ascii: bool,
+    upper: bool,
+    others: &'static str,
+}
+
+impl Escapes {
+    const NONE: Self =
+        Self { name: "", keeps: false, slash: false, non_ascii: false, upper: false, others: "" };
+    const HTML: &'static str = "<>&\u{2028}\u{2029}";
+
+    pub(super) const ALL: [Self; 10] = [
+        // As they are in the body.
+        Self { keeps: true, ..Self::NONE },
+        Self { name: "nothing escaped", ..Self::NONE },
+        Self { name: "escaped unicode", non_ascii: true, ..Self::NONE },
+        Self { name: "escaped slashes", slash: true, ..Self::NONE },
+        Self { name: "escaped slashes and unicode", slash: true, non_ascii: true, ..Self::NONE },
+        Self { name: "escaped `<`, `>` and `&`", others: Self::HTML, ..Self::NONE },
+        Self {
+            name: "escaped `<`, `>`, `&` and unicode",
+            others: Self::HTML,
+            non_ascii: true,
+            ..Self::NONE
+        },
+        Self { name: "escaped unicode in capitals", non_ascii: true, upper: true, ..Self::NONE },
+        Self {
+            name: "escaped unicode, quotes and `<`, `>`, `&`, `+` in capitals",
+            non_ascii: true,
+            upper: true,
+            others: "<>&'+`\"",
+            ..Self::NONE
+        },
+        Self { name: "escaped `<`, `>`, `&`, `=` and `'`", others: "<>&='", ..Self::NONE },
+    ];
+
+    fn write(self, text: &str, out: &mut String) {
+        out.push('"');
+        for char in text.chars() {
+            let short = match char {
+                _ if self.others.contains(char) => None,
+                '"' => Some("\\\""),
+                '\\' => Some("\\\\"),
+                '\n' => Some("\\n"),
+                '\r' => Some("\\r"),
+                '\t' => Some("\\t"),
+                '\u{8}' => Some("\\b"),
+                '\u{c}' => Some("\\f"),
+                '/' if self.slash => Some("\\/"),
+                _ => None,
+            };
+            let is_escaped =
+                char < ' ' || self.others.contains(char) || self.non_ascii && !char.is_ascii();
+            match short {
+                Some(short) => out.push_str(short),
+                None if is_escaped => {
+                    for unit in char.encode_utf16(&mut [0; 2]) {
+                        let _ = match self.upper {
+                            true => write!(out, "\\u{unit:04X}"),
+                            false => write!(out, "\\u{unit:04x}"),
+                        };
+                    }
+                }
+                None => out.push(char),
+            }
+        }
+        out.push('"');
+    }
+}
+
+/// How a program writes numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    AsTheyAre,
+    /// `10` becomes `10.0`.
+    WithPoint,
+    /// `10` and `10.0` become `10.00`.
+    TwoDigits,
+    /// `10.0` becomes `10`.
+    Whole,
+}
+
+impl Numbers {
+    fn write(self, number: &str, out: &mut String) {
+        let is_number = number.starts_with(|char: char| char == '-' || char.is_ascii_digit());
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let is_plain = is_number && !number.contains(['e', 'E']);
+        out.push_str(match self {
+            Self::Whole if is_plain && fraction.bytes().all(|digit| digit == b'0') => whole,
+            _ => number,
+        });
+        if is_plain {
+            match self {
+                Self::WithPoint if fraction.is_empty() => out.push_str(".0"),
+                Self::TwoDigits if fraction.is_empty() => out.push_str(".00"),
+                Self::TwoDigits if fraction.len() == 1 => out.push('0'),
+                Self::AsTheyAre | Self::WithPoint | Self::TwoDigits | Self::Whole => {}
+            }
+        }
+    }
+}
+
+/// The style of a program that serializes JSON.
+#[derive(Clone, Copy)]
+pub(super) struct Style {
+    pub(super) layout: Layout,
+    pub(super) escapes: Escapes,
+    pub(super) numbers: Numbers,
+}
+
+impl Style {
+    pub(super) fn write(self, json: &Json<'_>) -> String {
+        let mut out = String::new();
+        self.write_value(json, 0, &mut out);
+        out
+    }
+
+    fn write_value(self, json: &Json<'_>, depth: usize, out: &mut String) {
+        match json {
+            Json::Scalar(text) => self.numbers.write(text, out),
+            Json::Text { raw, .. } if self.escapes.keeps => out.push_str(raw),
+            Json::Text { decoded, .. } => self.escapes.write(decoded, out),
+            Json::Array(items) => self.write_list('[', ']', items, depth, out, |item, out| {
+                self.write_value(item, depth + 1, out);
+            }),
+            Json::Object(members) => {
+                self.write_list('{', '}', members, depth, out, |(name, value), out| {
+                    self.write_value(name, depth + 1, out);
+                    out.push_str(self.layout.colon);
+                    self.write_value(value, depth + 1, out);
+                });
+            }
+        }
+    }
+
+    fn write_list<T>(
+        self,
+        open: char,
+        close: char,
+        items: &[T],
+        depth: usize,
+        out: &mut String,
+        write: impl Fn(&T, &mut String),
+    ) {
+        let line = |out: &mut String, depth: usize| {
+            if let Some(indent) = self.layout.indent {
+                out.push('\n');
+                (0..depth).for_each(|_| out.push_str(indent));
+            }
+        };
+        out.push(open);
+        for (at, item) in items.iter().enumerate() {
+            if at > 0 {
+                out.push_str(self.layout.comma);
+            }
+            line(out, depth + 1);
+            write(item, out);
+        }
+        if !items.is_empty() {
+            line(out, depth);
+        }
+        out.push(close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn styles() -> impl Iterator<Item = Style> {
+        Layout::ALL.into_iter().flat_map(|layout| {
+            Escapes::ALL.into_iter().map(move |escapes| Style {
+                layout,
+                escapes,
+                numbers: Numbers::AsTheyAre,
+            })
+        })
+    }
+
+    #[test]
+    fn json_is_written_as_programs_write_it() {
+        let json = r#"{"a" :[1, {"b/c":"\"x\\" } ],"d":{ },  "e":[],"f":"\/ü<"}"#;
+        let json = Json::parse(json.as_bytes()).unwrap();
+        let write = |layout: usize, escapes: usize| {
+            let numbers = Numbers::AsTheyAre;
+            let style =
+                Style { layout: Layout::ALL[layout], escapes: Escapes::ALL[escapes], numbers };
+            style.write(&json)
+        };
+        assert_eq!(write(0, 1), r#"{"a":[1,{"b/c":"\"x\\"}],"d":{},"e":[],"f":"/ü<"}"#);
+        assert_eq!(write(0, 0), r#"{"a":[1,{"b/c":"\"x\\"}],"d":{},"e":[],"f":"\/ü<"}"#);
+        assert_eq!(
+            write(1, 2),
+            r#"{"a": [1, {"b/c": "\"x\\"}], "d": {}, "e": [], "f": "/\u00fc<"}"#
+        );
+        assert_eq!(write(0, 3), r#"{"a":[1,{"b\/c":"\"x\\"}],"d":{},"e":[],"f":"\/ü<"}"#);
+        assert_eq!(
+            write(2, 5),
+            "{\n  \"a\": [\n    1,\n    {\n      \"b/c\": \"\\\"x\\\\\"\n    }\n  ],\n  \"d\": {},\n  \
+             \"e\": [],\n  \"f\": \"/ü\\u003c\"\n}",
+        );
+    }
+
+    #[test]
+    fn every_style_keeps_the_value() {
+        let text = r#"{"z":["\ud83d\ude00","é/<>&'+`=\"\\\u0000\b\f\n\r\t\u2028"],"a":{"b":-1.5e3,"c":null}}"#;
+        let json = Json::parse(text.as_bytes()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        for style in styles() {
+            for json in [json.clone(), json.clone().sorted()] {
+                let written = style.write(&json);
+                let read: serde_json::Value = serde_json::from_str(&written).unwrap();
+                assert_eq!(read, value, "{written}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_programs_write_them() {
+        let json = Json::parse(br#"[1,2.5,10.0,-3,1e5,true,"1"]"#).unwrap();
+        let write = |numbers| {
+            let style = Style { layout: Layout::ALL[0], escapes: Escapes::ALL[0], numbers };
+            style.write(&json)
+        };
+        assert_eq!(write(Numbers::WithPoint), r#"[1.0,2.5,10.0,-3.0,1e5,true,"1"]"#);
+        assert_eq!(write(Numbers::TwoDigits), r#"[1.00,2.50,10.00,-3.00,1e5,true,"1"]"#);
+        assert_eq!(write(Numbers::Whole), r#"[1,2.5,10,-3,1e5,true,"1"]"#);
+    }
+
+    #[test]
+    fn all_orders_of_members_are_found_up_to_a_limit() {
+        let json = Json::parse(br#"{"a":1,"b":[{"c":2,"d":3},4],"e":5}"#).unwrap();
+        let style = styles().next().unwrap();
+        let mut orders: Vec<_> = json.orders(12).iter().map(|it| style.write(it)).collect();
+        orders.sort_unstable();
+        orders.dedup();
+        assert_eq!(orders.len(), 12);
+        assert!(json.orders(11).is_empty());
+        assert!(json.chance_of_order() < 0.09);
+    }
+
+    #[test]
+    fn other_texts_are_not_json() {
+        for text in [
+            "",
+            "a=b",
+            "\"text\"",
+            "1",
+            "{",
+            "[",
+            "{\"\\",
+            "]}",
+            "{{{{",
+            "[\"",
+            "{ ",
+            "[1]x",
+            "{\"a\":01}",
+            "[\"\\ud800\"]",
+            "[tru]",
+        ] {
+            assert!(Json::parse(text.as_bytes()).is_none(), "{text}");
+        }
+        assert!(Json::parse("[".repeat(100_000).as_bytes()).is_none());
+        assert!(Json::parse(b"[\"\xff\"]").is_none());
+        for (text, is_cut) in [
+            (&b"{\"a\":1"[..], true),
+            (b"[1,", true),
+            (b"{\"a\":\"\xc3", true),
+            (b"{}", false),
+            (b"{]", false),
+            (b"", false),
+            (b"a=b", false),
+            (b"{\"a\":tru", true),
+            (b"{\"a\":7.", true),
+            (b"[1", true),
+        ] {
+            assert_eq!(Json::is_cut(text), is_cut, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Explains why a request is refused, offline.
+//!
+//! An [`Explainer`] verifies a request again with other secrets, bodies, URLs and schemes, in a
+//! fixed order, until one is valid. The [`Cause`] names this difference, and the [`Explanation`]
+//! says how to fix it. No text contains a byte of a secret, a signature or a body.
+//!
+//! ```
+//! use webhook_verify::{explain::{Cause, Explainer}, scheme, testing::Signer};
+//!
+//! let signed = Signer::new(scheme::GITHUB, "a secret")?.sign(r#"{"a":1}"#)?;
+//!
+//! let explainer = Explainer::new(scheme::GITHUB).secret("a secret\n");
+//! let explanation = explainer.explain(&signed.headers, signed.body)?;
+//! assert_eq!(explanation.cause(), Cause::SecretWhitespace);
+//! assert!(explanation.fix().starts_with("remove the white space"));
+//! # Ok::<(), webhook_verify::ConfigError>(())
+//! ```
+
+mod body;
+mod case;
+mod cause;
+mod form;
+mod json;
+mod secret;
+mod signature;
+mod url;
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use self::case::{Case, Settings, Text};
+pub use self::cause::Cause;
+use crate::{
+    clock::{Clock as _, SystemClock},
+    error::{ConfigError, VerifyError},
+    key::Keys,
+    request::RequestHead,
+    scheme::Scheme,
+    verify::Verifier,
+};
+
+/// A URL that no sender was given, for a scheme that signs the URL if none is set.
+const UNKNOWN_URL: &str = "https://unknown.invalid/";
+/// A timestamp further away than this is in another unit.
+const TEN_YEARS: u64 = 10 * 365 * 24 * 3600;
+
+/// The maximum number of other bodies that are tried.
+const MAX_OTHERS: usize = 1000;
+
+/// Explains refused requests of one scheme.
+#[derive(Clone)]
+#[must_use]
+pub struct Explainer {
+    settings: Settings,
+    time: Time,
+    others: Vec<Bytes>,
+    /// The query of the public URL, with its question mark.
+    query: Option<String>,
+}
+
+/// The time at which a request arrived.
+#[derive(Clone, Copy)]
+enum Time {
+    Now,
+    At(Duration),
+    Any,
+}
+
+impl Explainer {
+    /// Creates an explainer without secrets.
+    pub fn new(scheme: Scheme) -> Self {
+        let settings =
+            Settings { scheme, secrets: Vec::new(), public_url: None, parameters: Vec::new() };
+        Self { settings, time: Time::Now, others: Vec::new(), query: None }
+    }
+
+    /// Adds a secret, exactly as it is configured. Unlike
+    /// [`VerifierBuilder::secret`](crate::VerifierBuilder::secret), accepts white space and
+    /// quotation marks around it, since these may be the cause.
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.settings.secrets.push(Text::new(secret.into()));
+        self
+    }
+
+    /// Sets the public URL, as [`VerifierBuilder::public_url`](crate::VerifierBuilder::public_url)
+    /// does. It may have a query, in case a proxy changes the query.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        let mut url = url.into();
+        if let Some(at) = url.find('#') {
+            url.truncate(at);
+        }
+        self.query = url.find('?').map(|at| url.split_off(at));
+        self.settings.public_url = Some(url);
+        self
+    }
+
+    /// Sets a parameter that the scheme needs.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.parameters.push((name.into(), Zeroizing::new(value.into())));
+        self
+    }
+
+    /// Sets the time at which the request arrived, since the Unix epoch. The default is now.
+    pub fn at(mut self, now: Duration) -> Self {
+        self.time = Time::At(now);
+        self
+    }
+
+    /// Accepts any timestamp.
+    pub fn at_any_time(mut self) -> Self {
+        self.time = Time::Any;
+        self
+    }
+
+    /// Adds the body of another request, to recognize a signature that belongs to it.
+    pub fn other_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.others.push(body.into());
+        self
+    }
+
+    /// Explains a request with its body as it arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if there is no secret, a secret is empty, or a parameter is missing or
+    /// invalid. A secret that is not in the scheme's form is no error, but may be the cause.
+    pub fn explain<'a>(
+        &self,
+        head: impl Into<RequestHead<'a>>,
+        body: impl Into<Bytes>,
+    ) -> Result<Explanation, ConfigError> {
+        let mut settings = self.settings.clone();
+        if settings.public_url.is_none() && settings.scheme.needs_public_url() {
+            settings.public_url = Some(UNKNOWN_URL.to_owned());
+        }
+        let invalid_secret = match settings.verifier() {
+            Ok(_) => None,
+            Err(error) => match error.kind() {
+                ConfigError::MalformedSecret { .. } | ConfigError::SuspectSecret { .. } => {
+                    Some(error)
+                }
+                _ => return Err(error),
+            },
+        };
+        let query = self.query.as_deref();
+        let case = Case::new(&settings, head.into(), body.into(), &self.others, query);
+        Ok(self.explain_case(&case, invalid_secret))
+    }
+
+    fn explain_case(&self, case: &Case<'_>, invalid_secret: Option<ConfigError>) -> Explanation {
+        let untimed = case.verdict(case.settings);
+        let (verdict, finding) = match untimed {
+            Some(Ok(())) => match self.untimely(case) {
+                Some((error, finding)) => (error.reason(), finding),
+                None => ("valid", Finding::new(Cause::Valid, "nothing to fix", "")),
+            },
+            Some(Err(error)) => (error.reason(), find(case, error)),
+            None => {
+                let finding = search(case).unwrap_or_else(|| unfit(case, invalid_secret));
+                ("invalid_secret", finding)
+            }
+        };
+        Explanation { verdict, cause: finding.cause, fix: finding.fix, detail: finding.detail }
+    }
+
+    /// Returns the fault of the timestamp of a request that is valid otherwise.
+    fn untimely(&self, case: &Case<'_>) -> Option<(VerifyError, Finding)> {
+        let now = match self.time {
+            Time::Now => SystemClock.now(),
+            Time::At(now) => now,
+            Time::Any => return None,
+        };
+        let error = case.timely(now).err()?;
+        let source = case.scheme().timestamp.as_ref();
+        let finding = match error {
+            VerifyError::TimestampTooOld { seconds }
+            | VerifyError::TimestampInFuture { seconds }
+                if seconds > TEN_YEARS && source.is_some() =>
+            {
+                let unit = source.map(|source| source.unit)?;
+                signature::unit_mismatch("another", unit)
+            }
+            VerifyError::TimestampTooOld { seconds } => Finding::new(
+                Cause::TimestampOld,
+                "check this host's clock, then whether the request is a recording or a late retry",
+                format!("the signature is valid, but the timestamp is {seconds} s old"),
+            ),
+            VerifyError::TimestampInFuture { seconds } => Finding::new(
+                Cause::TimestampFuture,
+                "check this host's clock, then the sender's",
+                format!("the signature is valid, but the timestamp is {seconds} s in the future"),
+            ),
+            VerifyError::TokenExpired => Finding::new(
+                Cause::TimestampOld,
+                "check this host's clock, then whether the request is a recording or a late retry",
+                "the signature is valid, but the token has expired",
+            ),
+            _ => no_match(case, error),
+        };
+        Some((error, finding))
+    }
+}
+
+/// Explains why a verifier refused a request with these keys. Returns `None` if it has no keys.
+pub(crate) fn explain_refusal(
+    verifier: &Verifier,
+    keys: &Keys,
+    head: &RequestHead<'_>,
+    body: Bytes,
+) -> Option<Explanation> {
+    let settings = verifier.settings();
+    let secrets = keys.secrets().iter().map(|secret| Text::new(secret.expose().to_vec()));
+    let explainer = Explainer {
+        settings: Settings {
+            scheme: verifier.scheme().clone(),
+            secrets: secrets.collect(),
+            public_url: settings.public_url.clone(),
+            parameters: settings.parameters.clone(),
+        },
+        time: Time::At(settings.clock.now()),
+        others: Vec::new(),
+        query: None,
+    };
+    explainer.explain(*head, body).ok()
+}
+
+/// Finds the first difference that makes the request valid.
+fn search(case: &Case<'_>) -> Option<Finding> {
+    let is_form = form::is_form(&case.body);
+    secret::find(case)
+        .or_else(|| other_head(case))
+        .or_else(|| body::empty(case))
+        .or_else(|| signature::other_sender(case))
+        .or_else(|| other_body(case))
+        .or_else(|| if is_form { form::find(case) } else { None })
+        .or_else(|| body::find(case))
+        .or_else(|| if is_form { None } else { form::find(case) })
+        .or_else(|| url::find(case))
+        .or_else(|| body::reordered(case))
+}
+
+/// Finds another form of the signature or the timestamp.
+fn other_head(case: &Case<'_>) -> Option<Finding> {
+    signature::other_form(case)
+        .or_else(|| signature::other_unit(case))
+        .or_else(|| signature::other_sent_unit(case))
+}
+
+/// Returns the cause of a refusal, or what is most likely the cause.
+fn find(case: &Case<'_>, error: VerifyError) -> Finding {
+    let found = match error {
+        // No other secret, body or URL makes up for a head that is not in the scheme's form.
+        VerifyError::MissingSignature
+        | VerifyError::MissingToken
+        | VerifyError::MalformedSignature
+        | VerifyError::UnsupportedVersion
+        | VerifyError::AmbiguousHeader
+        | VerifyError::AmbiguousToken
+            if !case.reads_proof_in_body() =>
+        {
+            other_head(case).or_else(|| signature::other_sender(case))
+        }
+        _ => search(case),
+    };
+    found.unwrap_or_else(|| likely(case, error))
+}
+
+fn other_body(case: &Case<'_>) -> Option<Finding> {
+    let other =
+        case.others.iter().any(|body| *body != case.body && case.holds_with_body(body.clone()));
+    other.then(|| {
+        Finding::new(
+            Cause::SignatureOtherBody,
+            "keep the headers and the body of each request together",
+            "the signature is valid for the body of another request in the input",
+        )
+    })
+}
+
+/// Returns the likely cause of a refusal that no attempt explains.
+fn likely(case: &Case<'_>, error: VerifyError) -> Finding {
+    match error {
+        VerifyError::MissingSignature
+        | VerifyError::MissingToken
+        | VerifyError::MissingTimestamp
+        | VerifyError::MissingId => {
+            signature::other_headers(case).unwrap_or_else(|| signature::missing(case, error))
+        }
+        VerifyError::MalformedSignature
+        | VerifyError::UnsupportedVersion
+        | VerifyError::AmbiguousHeader
+        | VerifyError::AmbiguousToken => {
+            signature::absent_header(case).unwrap_or_else(|| signature::malformed(case))
+        }
+        VerifyError::MalformedTimestamp => match case.scheme().timestamp.as_ref() {
+            Some(source) => signature::unit_mismatch("another", source.unit),
+            None => signature::malformed(case),
+        },
+        _ => secret::other_kind(case)
+            .or_else(|| signature::cut_token(case))
+            .or_else(|| signature::absent_header(case))
+            .or_else(|| body::signs(case))
+            .or_else(|| url::private_host(case))
+            .unwrap_or_else(|| no_match(case, error)),
+    }
+}
+
+/// Explains a secret that is not in the scheme's form.
+fn unfit(case: &Case<'_>, error: Option<ConfigError>) -> Finding {
+    let detail = error.map(|error| error.to_string()).unwrap_or_default();
+    let kind = secret::other_kind(case);
+    kind.unwrap_or_else(|| {
+        Finding::new(
+            Cause::SecretEncoding,
+            "copy the secret exactly as the sender shows it",
+            detail,
+        )
+    })
+}
+
+fn no_match(case: &Case<'_>, error: VerifyError) -> Finding {
+    let mut tried = vec!["the secret with other prefixes and encodings"];
+    if case.scheme().signs_body() {
+        tried.push("the body with other line breaks, encodings and JSON styles");
+    }
+    if case.verifier.as_ref().is_some_and(Verifier::signs_url) {
+        tried.push("the URL with other schemes, hosts, ports and paths");
+    }
+    tried.push("other schemes");
+    Finding::new(
+        Cause::NoMatch,
+        "compare the secret with the one that the sender shows for this very endpoint",
+        format!("{error}; nothing of what was tried is valid: {}", tried.join("; ")),
+    )
+}
+
+/// What an attempt found.
+struct Finding {
+    cause: Cause,
+    fix: Cow<'static, str>,
+    detail: Cow<'static, str>,
+}
+
+impl Finding {
+    fn new(
+        cause: Cause,
+        fix: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { cause, fix: fix.into(), detail: detail.into() }
+    }
+}
+
+/// The reason why a request is refused, and how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    verdict: &'static str,
+    cause: Cause,
+    fix: Cow<'static, str>,
+    detail: Cow<'static, str>,
+}
+
+impl Explanation {
+    /// Returns `valid`, `invalid_secret`, or the [reason](VerifyError::reason) of the refusal.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        self.verdict
+    }
+
+    /// Returns the first cause that was found.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Returns what to do, as one sentence without a full stop.
+    #[must_use]
+    pub fn fix(&self) -> &str {
+        &self.fix
+    }
+
+    /// Returns what was seen. It is empty for a valid request.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::Valid => f.write_str("valid"),
+            cause => write!(f, "{cause}: {}: {}", self.detail, self.fix),
+        }
+    }
+}
+
+/// Omits the secrets.
+impl fmt::Debug for Explainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Explainer")
+            .field("scheme", &self.settings.scheme.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Visits every order of the items.
+fn permute<T>(items: &mut [T], at: usize, visit: &mut dyn FnMut(&[T])) {
+    if at + 1 >= items.len() {
+        return visit(items);
+    }
+    for other in at..items.len() {
+        items.swap(at, other);
+        permute(items, at + 1, visit);
+        items.swap(at, other);
+    }
+}

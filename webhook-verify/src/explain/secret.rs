@@ -1,0 +1,311 @@
+//! Secrets that were copied with something around them, or that are encoded in another way.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    Finding,
+    case::{Case, Settings, Text},
+    cause::Cause,
+};
+use crate::{key, scheme::KeyForm};
+
+/// The prefixes that senders and people put before a secret.
+const PREFIXES: [&str; 9] =
+    ["v1,whsec_", "v1a,whpk_", "v1,", "whsec_", "whpk_", "sha256=", "Bearer ", "Basic ", "Token "];
+/// The beginnings of keys that verify no webhooks: of API keys, tokens and application IDs.
+const OTHER_KEYS: [&str; 64] = [
+    "sk_",
+    "pk_",
+    "rk_",
+    "sk-",
+    "pk-",
+    "testsk_",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "shpat_",
+    "shpca_",
+    "shppa_",
+    "shpua_",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "xapp-",
+    "SG.",
+    "key-",
+    "md-",
+    "re_",
+    "pat-",
+    "pat_",
+    "EAA",
+    "AQE",
+    "AIza",
+    "AKIA",
+    "ASIA",
+    "ya29.",
+    "xkeysib-",
+    "pdl_live_",
+    "pdl_sdbx_",
+    "lin_api_",
+    "lin_oauth_",
+    "ck_",
+    "cs_",
+    "tfp_",
+    "CFPAT-",
+    "ATTA",
+    "ATATT",
+    "sq0atp-",
+    "sq0csp-",
+    "sq0idp-",
+    "dG9rO",
+    "eyJ",
+    "dapi",
+    "npm_",
+    "hf_",
+    "dop_v1_",
+    "sbp_",
+    "nfp_",
+    "phc_",
+    "phx_",
+    "rnd_",
+    "fly_",
+    "FlyV1 ",
+    "hvs.",
+    "AGE-",
+    "rzp_",
+    "Bearer ey",
+];
+
+/// Finds a change of the secret that makes the request valid.
+pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
+    let settings = case.settings;
+    let holds = |change: &dyn Fn(&[u8]) -> Option<Vec<u8>>| {
+        let changed = settings.secrets.iter().filter_map(|text| Some(Text::new(change(text)?)));
+        let changed: Vec<_> = changed.collect();
+        !changed.is_empty() && case.holds_with(&Settings { secrets: changed, ..settings.clone() })
+    };
+    around(&holds).or_else(|| prefix(case, &holds)).or_else(|| encoding(case))
+}
+
+type Holds<'h> = dyn Fn(&dyn Fn(&[u8]) -> Option<Vec<u8>>) -> bool + 'h;
+
+fn around(holds: &Holds<'_>) -> Option<Finding> {
+    let trimmed = |text: &[u8]| changed(text, key::without_white_space(text)?);
+    if holds(&trimmed) {
+        return Some(Finding::new(
+            Cause::SecretWhitespace,
+            "remove the white space or invisible character around the secret",
+            "the request is valid without what is around the secret",
+        ));
+    }
+    let joined = |text: &[u8]| {
+        let joined: Vec<u8> =
+            text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        changed(text, &joined)
+    };
+    if holds(&joined) {
+        return Some(Finding::new(
+            Cause::SecretWhitespace,
+            "remove the white space within the secret",
+            "the request is valid without the white space within the secret",
+        ));
+    }
+    let bare = |text: &[u8]| changed(text, &unquoted(text)?);
+    if holds(&bare) {
+        return Some(Finding::new(
+            Cause::SecretQuotes,
+            "remove the quotation marks around the secret",
+            "the request is valid without the quotation marks",
+        ));
+    }
+    for end in ["\n", "\r\n", " ", "\t", "\r", "\0"] {
+        if holds(&|text| Some([text, end.as_bytes()].concat())) {
+            return Some(Finding::new(
+                Cause::SecretWhitespace,
+                "remove the white space after the secret at the sender",
+                "the request is valid if white space follows the secret, so the sender's secret \
+                 ends with it",
+            ));
+        }
+    }
+    for quote in ["\"", "'"] {
+        if holds(&|text| Some([quote.as_bytes(), text, quote.as_bytes()].concat())) {
+            return Some(Finding::new(
+                Cause::SecretQuotes,
+                "remove the quotation marks around the secret at the sender",
+                "the request is valid if the secret is in quotation marks, so the sender's is",
+            ));
+        }
+    }
+    None
+}
+
+fn prefix(case: &Case<'_>, holds: &Holds<'_>) -> Option<Finding> {
+    let whole = |text: &[u8]| key::bare_secret(text).unwrap_or(text).to_vec();
+    for prefix in PREFIXES {
+        let without = |text: &[u8]| {
+            whole(text)
+                .strip_prefix(prefix.as_bytes())
+                .filter(|it| !it.is_empty())
+                .map(<[u8]>::to_vec)
+        };
+        if holds(&without) {
+            return Some(Finding::new(
+                Cause::SecretPrefix,
+                format!("remove `{}` from the beginning of the secret", prefix.trim_end()),
+                "the request is valid without the secret's prefix",
+            ));
+        }
+    }
+    // `v1,` may precede a key whose own prefix stays.
+    let unversioned = |text: &[u8]| whole(text).strip_prefix(b"v1,").map(<[u8]>::to_vec);
+    if holds(&unversioned) {
+        return Some(Finding::new(
+            Cause::SecretPrefix,
+            "remove `v1,` from the beginning of the secret",
+            "the request is valid without the secret's version",
+        ));
+    }
+    // Only a part of the prefix was copied.
+    let completed = |text: &[u8]| {
+        let text = whole(text);
+        let rest = (1.."whsec_".len()).find_map(|at| text.strip_prefix(&b"whsec_"[at..]));
+        rest.map(|rest| [b"whsec_", rest].concat())
+    };
+    if holds(&completed) {
+        return Some(Finding::new(
+            Cause::SecretPrefix,
+            "copy the secret with the whole of `whsec_` at its beginning",
+            "the request is valid if the secret begins with the whole of `whsec_`",
+        ));
+    }
+    let known = ["whsec_", "whpk_", "Bearer ", "Basic ", "Token ", "sha256=", "v1,"];
+    for prefix in known {
+        let with = |text: &[u8]| Some([prefix.as_bytes(), &whole(text)].concat());
+        if holds(&with) {
+            return Some(Finding::new(
+                Cause::SecretPrefix,
+                format!("copy the secret with `{}` at its beginning", prefix.trim_end()),
+                format!(
+                    "the request is valid if the secret of `{}` has this prefix",
+                    case.scheme().name()
+                ),
+            ));
+        }
+    }
+    None
+}
+
+/// Reads the secret's text in each other form.
+fn encoding(case: &Case<'_>) -> Option<Finding> {
+    const FORMS: [(KeyForm, &str); 9] = [
+        (KeyForm::Utf8, "signs with the secret's text, without decoding it"),
+        (KeyForm::Hex, "decodes the secret from hex"),
+        (KeyForm::Base64, "decodes the secret from base64"),
+        (KeyForm::Whsec, "decodes the secret from base64, after `whsec_`"),
+        (KeyForm::HtmlText, "signs with the secret's text after it decoded HTML entities"),
+        (KeyForm::Sha1, "signs with the SHA-1 digest of the secret"),
+        (KeyForm::Whpk, "gives a public key in base64"),
+        (KeyForm::Spki, "gives a public key in PEM, or its DER in base64"),
+        (KeyForm::Jwk, "gives a public key as a JSON Web Key"),
+    ];
+    let own = case.scheme().key_form();
+    let readings: [fn(&[u8]) -> Option<Vec<u8>>; 7] = [
+        |text| Some(text.to_vec()),
+        // Without what other forms need.
+        |text| text.strip_prefix(b"whsec_").map(<[u8]>::to_vec),
+        |text| text.strip_prefix(b"0x").map(<[u8]>::to_vec),
+        |text| std::str::from_utf8(text).ok().map(|text| standard_base64(text).into_bytes()),
+        |text| Some(text.to_ascii_lowercase()),
+        |text| Some(text.to_ascii_uppercase()),
+        // The text is the base64 of the secret's text, or the reverse.
+        |text| Some(STANDARD.encode(text).into_bytes()),
+    ];
+    for (form, does) in FORMS {
+        let scheme = case.scheme().clone().with_key_form(form);
+        for (at, read) in readings.iter().enumerate() {
+            if form == own && at == 0 {
+                continue;
+            }
+            let bare = |text: &[u8]| read(key::bare_secret(text).unwrap_or(text));
+            let texts =
+                case.settings.secrets.iter().filter_map(|text| Some(Text::new(bare(text)?)));
+            let settings = Settings {
+                secrets: texts.collect(),
+                scheme: scheme.clone(),
+                ..case.settings.clone()
+            };
+            if !settings.secrets.is_empty() && case.holds_with(&settings) {
+                let fix = match form == own {
+                    true => "write the secret exactly as the sender shows it".to_owned(),
+                    false => format!(
+                        "use a scheme with the key form `{form:?}`, or convert the secret to the \
+                         form that the scheme expects"
+                    ),
+                };
+                return Some(Finding::new(
+                    Cause::SecretEncoding,
+                    fix,
+                    format!("the request is valid if the sender {does}"),
+                ));
+            }
+        }
+    }
+    None
+}
+
+/// Recognizes a key of another kind by its text.
+pub(super) fn other_kind(case: &Case<'_>) -> Option<Finding> {
+    let is_other = |text: &Text| {
+        let bare = key::bare_secret(text).unwrap_or(text);
+        OTHER_KEYS.iter().any(|start| bare.starts_with(start.as_bytes())) || is_account(bare)
+    };
+    let found = !case.scheme().api_key && case.settings.secrets.iter().any(is_other);
+    found.then(|| {
+        Finding::new(
+            Cause::SecretKind,
+            "copy the webhook's signing secret in place of the API key",
+            "the secret begins like an API key",
+        )
+    })
+}
+
+/// Recognizes the account or key ID of Twilio, a token of Telegram, and one of Airtable.
+fn is_account(text: &[u8]) -> bool {
+    let is_hex = |text: &[u8]| text.iter().all(u8::is_ascii_hexdigit);
+    let is_twilio = (text.starts_with(b"AC") || text.starts_with(b"SK"))
+        && text.len() == 34
+        && is_hex(&text[2..]);
+    let is_telegram = || {
+        let at = text.iter().position(|&byte| byte == b':')?;
+        let (id, token) = (&text[..at], &text[at + 1..]);
+        Some((8..=10).contains(&id.len()) && id.iter().all(u8::is_ascii_digit) && token.len() == 35)
+    };
+    let is_airtable = text.starts_with(b"pat") && text.get(17) == Some(&b'.');
+    is_twilio || is_airtable || is_telegram().unwrap_or(false)
+}
+
+/// Removes quotation marks, also escaped ones and one that stands alone.
+fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
+    const MARKS: &str = "\"'`\\\u{201c}\u{201d}\u{2018}\u{2019}\u{ab}\u{bb}";
+    let text = std::str::from_utf8(key::without_white_space(text)?).ok()?;
+    let bare = text.trim_matches(|char| MARKS.contains(char)).trim();
+    (!bare.is_empty()).then(|| bare.as_bytes().to_vec())
+}
+
+fn changed(old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
+    (old != new).then(|| new.to_vec())
+}
+
+/// Converts base64url to padded base64.
+fn standard_base64(text: &str) -> String {
+    let mut text = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
+    while !text.len().is_multiple_of(4) {
+        text.push('=');
+    }
+    text
+}

@@ -1,0 +1,483 @@
+//! Signatures that are absent, cut, encoded in another way, or another sender's.
+
+use std::cmp::Reverse;
+
+use super::{Finding, case::Case, cause::Cause};
+use crate::{
+    encoding::{Encoding, base64_to_vec},
+    error::VerifyError,
+    key,
+    scheme::{
+        Algorithm, Field, Grammar, Place, Prefix, Scheme, SignatureSource, TimeUnit,
+        TimestampPlace, Values,
+    },
+};
+
+/// The usual prefixes of signatures.
+const PREFIXES: [&str; 8] =
+    ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "Bearer ", "Basic ", "Token "];
+/// The maximum number of presets to try.
+const MAX_PRESETS: usize = 24;
+
+/// Finds another encoding or algorithm under which the request is valid.
+pub(super) fn other_form(case: &Case<'_>) -> Option<Finding> {
+    let scheme = case.scheme();
+    for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
+        let other = Scheme { encoding, ..scheme.clone() };
+        if encoding != scheme.encoding() && case.holds_with(&case.with_scheme(other)) {
+            return Some(encoding_mismatch(encoding, scheme.encoding()));
+        }
+    }
+    for algorithm in [Algorithm::HmacSha1, Algorithm::HmacSha256, Algorithm::HmacSha512] {
+        let other = Scheme { algorithm, ..scheme.clone() };
+        if scheme.algorithm().is_hmac() && case.holds_with(&case.with_scheme(other)) {
+            return Some(Finding::new(
+                Cause::MalformedSignature,
+                format!(
+                    "let the sender sign with {}, or use a scheme with {}",
+                    scheme.algorithm().name(),
+                    algorithm.name()
+                ),
+                format!("the request is valid with {}", algorithm.name()),
+            ));
+        }
+    }
+    other_prefix(case)
+}
+
+fn encoding_mismatch(given: Encoding, expected: Encoding) -> Finding {
+    let [given, expected] =
+        [given, expected].map(|encoding| format!("{encoding:?}").to_ascii_lowercase());
+    Finding::new(
+        Cause::EncodingMismatch,
+        format!("encode the signature in {expected}"),
+        format!("the signature is in {given}, but the scheme expects {expected}"),
+    )
+}
+
+/// Finds a signature without its prefix, or with another one.
+fn other_prefix(case: &Case<'_>) -> Option<Finding> {
+    let scheme = case.scheme();
+    for (at, source) in scheme.signatures.iter().enumerate() {
+        let Grammar::Plain(own) = &source.grammar else { continue };
+        let candidates =
+            ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "Bearer ", "Basic ", "Token "];
+        let others = candidates.iter().map(|&text| Prefix::Required(text.into()));
+        for prefix in [Prefix::Refused].into_iter().chain(others) {
+            let mut signatures = scheme.signatures.to_vec();
+            let fix = match (&prefix, own) {
+                (Prefix::Refused, Prefix::Required(own) | Prefix::Scheme(own)) => {
+                    format!("put `{own}` before the signature")
+                }
+                (Prefix::Required(prefix), _) => format!("remove `{prefix}` before the signature"),
+                _ => continue,
+            };
+            signatures[at].grammar = Grammar::Plain(prefix);
+            let other = Scheme { signatures: signatures.into(), ..scheme.clone() };
+            if case.holds_with(&case.with_scheme(other)) {
+                let detail = "the request is valid with another prefix of the signature";
+                return Some(Finding::new(Cause::MalformedSignature, fix, detail));
+            }
+        }
+    }
+    None
+}
+
+/// Finds another unit of the timestamp under which the request is valid.
+pub(super) fn other_unit(case: &Case<'_>) -> Option<Finding> {
+    let source = case.scheme().timestamp.as_ref()?;
+    let units = [
+        TimeUnit::Seconds,
+        TimeUnit::Milliseconds,
+        TimeUnit::Rfc3339,
+        TimeUnit::Utc,
+        TimeUnit::Rfc1123,
+    ];
+    for unit in units.into_iter().filter(|unit| *unit != source.unit) {
+        let mut scheme = case.scheme().clone();
+        if let Some(source) = &mut scheme.timestamp {
+            source.unit = unit;
+        }
+        if case.holds_with(&case.with_scheme(scheme)) {
+            return Some(unit_mismatch(&format!("{unit:?}"), source.unit));
+        }
+    }
+    None
+}
+
+/// Finds a timestamp that was signed in the right unit, but sent in another one.
+pub(super) fn other_sent_unit(case: &Case<'_>) -> Option<Finding> {
+    let source = case.scheme().timestamp.as_ref()?;
+    let is_relevant = |name: &str| match &source.place {
+        TimestampPlace::Header(header) => name.eq_ignore_ascii_case(header),
+        TimestampPlace::Pair(_) | TimestampPlace::Before => {
+            let is_it = |place: &Place| match place {
+                Place::Header(header) => name.eq_ignore_ascii_case(header),
+                Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) | Place::Pointer(_) => {
+                    false
+                }
+            };
+            case.scheme().signatures.iter().any(|source| is_it(&source.place))
+        }
+        TimestampPlace::Pointer(_) | TimestampPlace::Form(_) | TimestampPlace::Claim(_) => false,
+    };
+    let mut headers = Vec::new();
+    case.head.visit(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+    for at in 0..headers.len() {
+        let (name, value) = headers[at].clone();
+        if !is_relevant(&name) {
+            continue;
+        }
+        for other in other_times(&value) {
+            headers[at].1 = other;
+            if case.holds_with_headers(&headers) {
+                return Some(unit_mismatch("another", source.unit));
+            }
+        }
+        headers[at].1 = value;
+    }
+    None
+}
+
+/// Returns a header's value with its time in other units.
+fn other_times(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    for unit in [TimeUnit::Rfc3339, TimeUnit::Utc, TimeUnit::Rfc1123] {
+        if let Some(time) = unit.parse(value.trim_ascii()) {
+            values.push(time.as_secs().to_string().into_bytes());
+            values.push(time.as_millis().to_string().into_bytes());
+        }
+    }
+    let mut at = 0;
+    while at < value.len() {
+        let len = value[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = &value[at..at + len];
+        // A fraction of a second.
+        let rest = &value[at + len..];
+        let fraction = match rest.strip_prefix(b".") {
+            Some(rest) => 1 + rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+            None => 0,
+        };
+        let mut with = |number: &[u8], rest: &[u8]| {
+            values.push([&value[..at], number, rest].concat());
+        };
+        match len {
+            10 => {
+                with(&[digits, b"000"].concat(), &rest[fraction..]);
+                if fraction > 1 {
+                    with(digits, &rest[fraction..]);
+                }
+            }
+            13 | 16 | 19 => {
+                with(&digits[..10], rest);
+                with(&digits[..13], rest);
+            }
+            _ => {}
+        }
+        at += len.max(1);
+    }
+    values
+}
+
+/// Describes a timestamp in another unit.
+pub(super) fn unit_mismatch(given: &str, expected: TimeUnit) -> Finding {
+    Finding::new(
+        Cause::TimestampUnit,
+        format!("send the timestamp in the unit `{expected:?}`"),
+        format!("the timestamp is in the unit `{given}`, but the scheme expects `{expected:?}`"),
+    )
+}
+
+/// Finds another preset under which the request is valid.
+pub(super) fn other_sender(case: &Case<'_>) -> Option<Finding> {
+    let scheme = case.scheme();
+    let is_present = |place: &Place| match place {
+        Place::Header(name) => case.head.header(name).is_some(),
+        Place::HeaderPrefix(prefix) => has_prefixed(case, prefix),
+        Place::Query(name) => case.head.single_query(name).is_some(),
+        Place::Form(_) | Place::Pointer(_) => false,
+    };
+    let is_candidate = |preset: &&Scheme| {
+        preset.name() != scheme.name() && preset.signatures.iter().any(|it| is_present(&it.place))
+    };
+    let mut presets: Vec<_> = Scheme::presets().filter(is_candidate).collect();
+    // The preset that reads the most headers of the request comes first.
+    presets.sort_by_key(|preset| {
+        let is_read = |name: &crate::scheme::Text| case.head.header(name).is_some();
+        Reverse(preset.header_names().filter(is_read).count())
+    });
+    let found = presets.into_iter().take(MAX_PRESETS).find(|preset| {
+        // A token proves nothing of its sender, so a token in a header of many senders is no sign.
+        let is_token = preset.algorithm().is_token();
+        (!is_token || !scheme.algorithm().is_token())
+            // Without a body, a signature of the head alone proves nothing of the rest.
+            && (!case.body.is_empty() || preset.signs_body())
+            && case.holds_with(&case.with_scheme((*preset).clone()))
+    })?;
+    Some(named(found.name(), "the request is valid under that scheme"))
+}
+
+/// Recognizes another sender by its headers.
+pub(super) fn other_headers(case: &Case<'_>) -> Option<Finding> {
+    let mut names = Vec::new();
+    case.head.visit(&mut |name, _| names.push(name));
+    names.truncate(100);
+    let (header, sender) = case.scheme().other_sender(&names)?;
+    Some(named(sender, &format!("the request has the header `{header}`, as this sender's have")))
+}
+
+fn named(sender: &str, detail: &str) -> Finding {
+    Finding::new(
+        Cause::OtherSender,
+        format!("use the scheme `{sender}`, or give this sender a URL of its own"),
+        format!("the request is from `{sender}`: {detail}"),
+    )
+}
+
+fn has_prefixed(case: &Case<'_>, prefix: &str) -> bool {
+    let mut has = false;
+    case.head.visit(&mut |name, _| {
+        has |= name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
+    });
+    has
+}
+
+/// Explains the absence of what the scheme needs in the head.
+pub(super) fn missing(case: &Case<'_>, error: VerifyError) -> Finding {
+    let scheme = case.scheme();
+    let place = |place: &Place| match place {
+        Place::Header(name) => format!("header `{name}`"),
+        Place::HeaderPrefix(prefix) => format!("header that begins with `{prefix}`"),
+        Place::Query(name) => format!("query parameter `{name}`"),
+        Place::Form(name) => format!("form field `{name}`"),
+        Place::Pointer(pointer) => format!("field `{pointer}` of the body"),
+    };
+    let what = match error {
+        VerifyError::MissingTimestamp => match scheme.timestamp.as_ref().map(|it| &it.place) {
+            Some(TimestampPlace::Header(name)) => format!("header `{name}` with the timestamp"),
+            Some(TimestampPlace::Pointer(pointer)) => format!("field `{pointer}` of the body"),
+            _ => "timestamp next to the signature".to_owned(),
+        },
+        VerifyError::MissingId => match &scheme.id {
+            Some(Field::Header(name)) => format!("header `{name}` with the ID"),
+            _ => "ID that the scheme signs".to_owned(),
+        },
+        _ => {
+            let places: Vec<_> = scheme.signatures.iter().map(|it| place(&it.place)).collect();
+            places.join(" or ")
+        }
+    };
+    missing_what(case, &what)
+}
+
+fn missing_what(case: &Case<'_>, what: &str) -> Finding {
+    let renamed = renamed(case);
+    let detail = match &renamed {
+        Some(name) => format!("the request has no {what}, but it has `{name}`"),
+        None => format!("the request has no {what}"),
+    };
+    Finding::new(
+        Cause::MissingHeader,
+        format!("set a secret at the sender, and let each proxy forward the {what}"),
+        detail,
+    )
+}
+
+/// Returns a header of the scheme under a name that servers give to scripts.
+fn renamed(case: &Case<'_>) -> Option<String> {
+    let plain = |name: &str| {
+        let name = name.to_ascii_lowercase().replace('_', "-");
+        name.strip_prefix("http-").map(str::to_owned).unwrap_or(name)
+    };
+    let expected: Vec<_> = case.scheme().header_names().map(|name| plain(&name)).collect();
+    let mut found = None;
+    case.head.visit(&mut |name, _| {
+        let is_renamed = name.contains('_') && expected.contains(&plain(name));
+        if is_renamed && name.bytes().all(crate::scheme::is_token_byte) {
+            found.get_or_insert_with(|| name.to_ascii_lowercase());
+        }
+    });
+    found
+}
+
+/// Returns a header that the scheme reads, but that the request lacks.
+pub(super) fn absent_header(case: &Case<'_>) -> Option<Finding> {
+    let scheme = case.scheme();
+    let signed = scheme.content.iter().filter_map(|part| match part.facts().values {
+        Values::Header(name) | Values::ListedHeaders(name) => Some(name),
+        Values::Unnamed | Values::Field(_) | Values::FormField(_) | Values::Fields(_) => None,
+    });
+    let required = scheme.required_headers.iter().map(|(name, _)| name);
+    let is_present = |name: &str| {
+        let mut is_present = false;
+        let alias = scheme.header_aliases.iter().find(|(known, _)| known == name);
+        case.head.visit(&mut |known, _| {
+            is_present |= known.eq_ignore_ascii_case(name);
+            is_present |= alias.is_some_and(|(_, alias)| known.eq_ignore_ascii_case(alias));
+        });
+        is_present
+    };
+    let name = required.chain(signed).find(|name| !is_present(name))?;
+    let what = format!("header `{name}`");
+    Some(other_headers(case).unwrap_or_else(|| missing_what(case, &what)))
+}
+
+/// Explains a signature that is not in the scheme's form.
+pub(super) fn malformed(case: &Case<'_>) -> Finding {
+    let scheme = case.scheme();
+    let texts = texts(case);
+    let own = scheme.encoding();
+    let len = scheme.algorithm().tag_len();
+    let has_len = |encoding: Encoding| {
+        let decoded = |text: &String| encoding.decode(text.as_bytes());
+        len > 0 && texts.iter().filter_map(decoded).any(|decoded| decoded.len() == len)
+    };
+    let is_hex_in_base64 = |text: &String| {
+        let inner = base64_to_vec(text.as_bytes());
+        inner.is_some_and(|it| it.len() == 2 * len && it.iter().all(u8::is_ascii_hexdigit))
+    };
+    let others = [Encoding::Hex, Encoding::Base64, Encoding::Base64Url];
+    if !has_len(own) {
+        if let Some(other) = others.into_iter().find(|&other| other != own && has_len(other)) {
+            return encoding_mismatch(other, own);
+        }
+        if len > 0 && texts.iter().any(is_hex_in_base64) {
+            return Finding::new(
+                Cause::EncodingMismatch,
+                "encode the bytes of the signature once, not the text of their hex form",
+                "the signature is the base64 of hex digits",
+            );
+        }
+        if texts.iter().any(|text| is_cut(scheme, text)) {
+            return cut();
+        }
+    }
+    Finding::new(
+        Cause::MalformedSignature,
+        format!("send the signature as `{}` does: {}", scheme.name(), form(scheme)),
+        "the signature has another prefix, version, length or alphabet than the scheme",
+    )
+}
+
+/// Recognizes a token that is the beginning of the secret.
+pub(super) fn cut_token(case: &Case<'_>) -> Option<Finding> {
+    let texts = if case.scheme().algorithm().is_token() { texts(case) } else { Vec::new() };
+    let is_start = |text: &String| {
+        let starts = |secret: &super::case::Text| {
+            let secret = key::bare_secret(secret).unwrap_or(secret);
+            secret.len() > text.len() && secret.starts_with(text.as_bytes())
+        };
+        text.len() >= 4 && case.settings.secrets.iter().any(starts)
+    };
+    texts.iter().any(is_start).then(cut)
+}
+
+fn cut() -> Finding {
+    Finding::new(
+        Cause::SignatureTruncated,
+        "send or copy the whole signature",
+        "the signature is shorter than the scheme's, so its end is missing",
+    )
+}
+
+/// Returns whether a text has the alphabet of the scheme's signatures, but is shorter.
+fn is_cut(scheme: &Scheme, text: &str) -> bool {
+    let algorithm = scheme.algorithm();
+    if algorithm.is_jwt() {
+        let parts: Vec<_> = text.split('.').collect();
+        return parts.len() < 3 || parts[2].trim_end_matches('=').len() < 43;
+    }
+    let bare = text.trim_end_matches('=');
+    let bytes = match algorithm.tag_len() {
+        0 if matches!(algorithm, Algorithm::RsaSha256 | Algorithm::RsaSha1) => 256,
+        // Signatures in DER have no fixed length.
+        0 => 64,
+        len => len,
+    };
+    let is_hex = bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // A word such as `undefined` is no signature.
+    let has = |is: fn(&u8) -> bool| bare.as_bytes().iter().any(is);
+    let is_random = has(u8::is_ascii_digit)
+        || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && bare.len() > 9;
+    match scheme.encoding() {
+        Encoding::Hex => is_hex && is_random && bare.len() >= 8 && bare.len() < 2 * bytes,
+        Encoding::Base64 | Encoding::Base64Url => {
+            let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+            let is_whole_hex = is_hex && bare.len() == 2 * bytes;
+            // Without its padding, a whole signature is cut as well.
+            let is_short = text.len() < bytes.div_ceil(3) * 4;
+            bare.bytes().all(is_base64) && is_random && bare.len() >= 8 && !is_whole_hex && is_short
+        }
+    }
+}
+
+/// Returns the longest texts in the places of signatures that may be signatures.
+fn texts(case: &Case<'_>) -> Vec<String> {
+    let mut values = Vec::new();
+    for source in case.scheme().signatures.iter() {
+        match &source.place {
+            Place::Header(name) => values.extend(case.header(name).map(str::to_owned)),
+            Place::HeaderPrefix(prefix) => case.head.visit(&mut |name, value| {
+                if name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix)) {
+                    values.push(String::from_utf8_lossy(value).into_owned());
+                }
+            }),
+            Place::Query(name) => values.extend(case.head.single_query(name)),
+            Place::Form(name) => {
+                values.extend(crate::request::single_value(&case.body, name));
+            }
+            Place::Pointer(pointer) => {
+                let value = crate::request::json::scalar(&case.body, pointer);
+                values.extend(value.ok().flatten().map(std::borrow::Cow::into_owned));
+            }
+        }
+    }
+    let is_plain = |source: &SignatureSource| matches!(source.grammar, Grammar::Plain(_));
+    let is_plain = case.scheme().signatures.iter().all(is_plain);
+    if case.scheme().algorithm().is_token() {
+        let bare = |value: &String| {
+            let text = value.split_once(' ').map_or(&**value, |(_, token)| token);
+            text.to_owned()
+        };
+        return values.iter().map(bare).collect();
+    }
+    let is_part = |char: char| char.is_ascii_alphanumeric() || "+/-_.~".contains(char);
+    let text = |value: &String| {
+        let own = case.scheme().signatures.iter().filter_map(|source| match &source.grammar {
+            Grammar::Plain(Prefix::Required(own) | Prefix::Scheme(own)) => Some(&**own),
+            _ => None,
+        });
+        let prefixes = own.chain(PREFIXES);
+        let bare = prefixes.into_iter().find_map(|it| value.strip_prefix(it));
+        let value = bare.unwrap_or(value).trim_start();
+        // The longest run, with the padding after it.
+        let runs = value.split(|char| !is_part(char));
+        let run = runs.max_by_key(|run| run.len()).unwrap_or_default();
+        let rest = &value[value.find(run)? + run.len()..];
+        let padding = rest.len() - rest.trim_start_matches('=').len();
+        let text = format!("{run}{}", &rest[..padding]);
+        // Other characters in a lone signature are what is wrong with it.
+        (!run.is_empty() && (!is_plain || text == *value)).then_some(text)
+    };
+    values.iter().filter_map(text).collect()
+}
+
+/// Describes the form of the scheme's signatures.
+fn form(scheme: &Scheme) -> String {
+    let encoding = format!("{:?}", scheme.encoding()).to_ascii_lowercase();
+    let first = scheme.signatures.first().map(|source| match &source.grammar {
+        Grammar::Plain(Prefix::Required(prefix)) => format!("{prefix}<{encoding}>"),
+        Grammar::Plain(Prefix::Scheme(name)) => format!("{name} <{encoding}>"),
+        Grammar::Plain(Prefix::Refused | Prefix::Optional(_)) => format!("<{encoding}>"),
+        Grammar::AfterTimestamp { separator } => format!("<time>{separator}<{encoding}>"),
+        Grammar::Pairs { keys, separator, .. } => {
+            let key = keys.first().map_or("v1", |key| key);
+            format!("…{separator}{key}=<{encoding}>")
+        }
+        Grammar::List { version_separator, versions, .. } => {
+            let version = versions.first().map_or("v1", |version| version);
+            format!("{version}{version_separator}<{encoding}>")
+        }
+    });
+    format!("`{}`", first.unwrap_or_default())
+}
