@@ -4,8 +4,10 @@ use super::{
     Finding,
     case::Case,
     cause::Cause,
+    charset,
     json::{Escapes, Json, Layout, Numbers, Style},
 };
+use crate::request::coding::decode_all;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 /// The maximum length of a decompressed body, in bytes.
@@ -24,7 +26,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         .or_else(|| byte_order_mark(case))
         .or_else(|| line_endings(case))
         .or_else(|| decompressed(case))
-        .or_else(|| charset(case))
+        .or_else(|| charset::find(case))
         .or_else(|| reserialized(case))
 }
 
@@ -106,104 +108,44 @@ fn decompressed(case: &Case<'_>) -> Option<Finding> {
 
 /// Returns the body decompressed, or compressed as common programs do.
 fn compressions(case: &Case<'_>) -> Vec<Vec<u8>> {
-    let mut bodies = crate::request::coding::decode_all(&case.body, MAX_DECODED);
-    #[cfg(feature = "gzip")]
-    {
-        use std::io::Write as _;
+    let mut bodies = gzip(case);
+    bodies.extend(decode_all(&case.body, MAX_DECODED));
+    bodies
+}
 
-        use flate2::{Compression, write::DeflateEncoder};
+/// Returns the body in gzip (RFC 1952) with the headers and levels of common programs.
+#[cfg(feature = "gzip")]
+fn gzip(case: &Case<'_>) -> Vec<Vec<u8>> {
+    use std::io::Write as _;
 
-        let body = &case.body;
-        if !body.starts_with(b"\x1f\x8b") {
-            let mut crc = flate2::Crc::new();
-            crc.update(body);
-            for level in [6, 9, 1] {
-                if !case.may_work(8 * body.len()) {
-                    break;
-                }
-                let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
-                let deflated = encoder.write_all(body).and_then(|()| encoder.finish());
-                let Ok(deflated) = deflated else { continue };
-                let len = body.len() as u32;
-                for extra in [0, 2, 4] {
-                    for system in [0, 3, 255] {
-                        let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra, system];
-                        let tail = [crc.sum().to_le_bytes(), len.to_le_bytes()].concat();
-                        bodies.push([&head[..], &deflated, &tail].concat());
-                    }
-                }
+    use flate2::{Compression, Crc, write::DeflateEncoder};
+
+    let mut bodies = Vec::new();
+    let body = &case.body;
+    let mut crc = Crc::new();
+    crc.update(body);
+    // The length modulo 2^32.
+    let tail = [crc.sum().to_le_bytes(), (body.len() as u32).to_le_bytes()].concat();
+    for level in [6, 9, 1] {
+        if body.starts_with(b"\x1f\x8b") || !case.may_work(8 * body.len()) {
+            break;
+        }
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(level));
+        let deflated = encoder.write_all(body).and_then(|()| encoder.finish());
+        let Ok(deflated) = deflated else { continue };
+        for extra in [0, 2, 4] {
+            for system in [0, 3, 255] {
+                let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra, system];
+                bodies.push([&head[..], &deflated, &tail].concat());
             }
         }
     }
     bodies
 }
 
-fn charset(case: &Case<'_>) -> Option<Finding> {
-    let mut bodies = Vec::new();
-    if let Ok(text) = std::str::from_utf8(&case.body) {
-        let utf16 = |to: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(to).collect::<Vec<u8>>();
-        if !text.is_ascii() {
-            bodies.extend(single_bytes(text, false));
-            bodies.extend(single_bytes(text, true));
-        }
-        bodies.extend([utf16(u16::to_le_bytes), utf16(u16::to_be_bytes)]);
-        let marked = |mark: &[u8], text: Vec<u8>| [mark, &text].concat();
-        bodies.push(marked(b"\xff\xfe", utf16(u16::to_le_bytes)));
-        bodies.push(marked(b"\xfe\xff", utf16(u16::to_be_bytes)));
-    }
-    if !case.body.is_ascii() {
-        let chars = |table: &dyn Fn(u8) -> char| {
-            case.body.iter().map(|&byte| table(byte)).collect::<String>().into_bytes()
-        };
-        bodies.push(chars(&char::from));
-        bodies.push(chars(&windows));
-    }
-    for from in [u16::from_le_bytes as fn([u8; 2]) -> u16, u16::from_be_bytes] {
-        let units = case.body.chunks_exact(2).map(|pair| from([pair[0], pair[1]]));
-        let units = units.skip_while(|unit| *unit == 0xfeff);
-        let text: Result<String, _> = char::decode_utf16(units).collect();
-        bodies.extend(text.ok().map(String::into_bytes));
-    }
-    if super::form::is_form(&case.body) {
-        let conversions: [&dyn Fn(&[u8]) -> Option<Vec<u8>>; 4] = [
-            &|field| single_bytes(std::str::from_utf8(field).ok()?, false),
-            &|field| single_bytes(std::str::from_utf8(field).ok()?, true),
-            &|field| Some(field.iter().map(|&byte| char::from(byte)).collect::<String>().into()),
-            &|field| Some(field.iter().map(|&byte| windows(byte)).collect::<String>().into()),
-        ];
-        for convert in conversions {
-            bodies.extend(super::form::converted(&case.body, convert).map(String::into_bytes));
-        }
-    }
-    bodies.into_iter().any(|body| case.holds_with_body(body)).then(|| {
-        Finding::new(
-            Cause::BodyCharset,
-            "verify the bytes of the body exactly as they arrived, without decoding them as text",
-            "the request is valid with the body in another character set",
-        )
-    })
-}
-
-/// Encodes a text with one byte for each character: Latin-1, or Windows-1252.
-fn single_bytes(text: &str, is_windows: bool) -> Option<Vec<u8>> {
-    let encode = |char: char| match is_windows {
-        true => (0..=255).find(|&byte| windows(byte) == char),
-        false => u8::try_from(char).ok(),
-    };
-    text.chars().map(encode).collect()
-}
-
-/// Decodes a byte of Windows-1252.
-fn windows(byte: u8) -> char {
-    const HIGH: [char; 32] = [
-        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
-        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
-        'ž', 'Ÿ',
-    ];
-    match byte {
-        0x80..=0x9f => HIGH[usize::from(byte - 0x80)],
-        _ => byte.into(),
-    }
+#[cfg(not(feature = "gzip"))]
+fn gzip(_: &Case<'_>) -> Vec<Vec<u8>> {
+    Vec::new()
 }
 
 fn reserialized(case: &Case<'_>) -> Option<Finding> {
@@ -326,7 +268,7 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
         }
         _ => {}
     }
-    let json = Json::parse(body)?;
+    let json = if case.scheme().signs_body() { Json::parse(body)? } else { return None };
     (json.chance_of_order() < CHANCE).then(|| {
         rewritten(
             "the members of all objects are sorted by their names, so their order may be lost",

@@ -14,8 +14,8 @@ pub(super) enum Json<'j> {
         decoded: String,
         raw: &'j str,
     },
-    Array(Vec<Json<'j>>),
-    Object(Vec<(Json<'j>, Json<'j>)>),
+    Array(Vec<Self>),
+    Object(Vec<(Self, Self)>),
 }
 
 impl<'j> Json<'j> {
@@ -37,8 +37,9 @@ impl<'j> Json<'j> {
         let end = body.iter().rposition(|byte| !number(byte)).map_or(0, |at| at + 1);
         let error = serde_json::from_slice::<serde::de::IgnoredAny>(&body[..end]).err();
         // A text may be cut within a character.
-        starts && error.is_some_and(|error| error.is_eof())
-            || starts && std::str::from_utf8(body).is_err_and(|error| error.error_len().is_none())
+        let is_within_char =
+            std::str::from_utf8(body).is_err_and(|error| error.error_len().is_none());
+        starts && (is_within_char || error.is_some_and(|error| error.is_eof()))
     }
 
     /// Returns the probability that the members of all objects are sorted by chance.

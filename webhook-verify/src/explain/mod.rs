@@ -19,8 +19,10 @@
 mod body;
 mod case;
 mod cause;
+mod charset;
 mod form;
 mod json;
+mod search;
 mod secret;
 mod signature;
 mod url;
@@ -45,9 +47,6 @@ use crate::{
 const UNKNOWN_URL: &str = "https://unknown.invalid/";
 /// A timestamp further away than this is in another unit.
 const TEN_YEARS: u64 = 10 * 365 * 24 * 3600;
-
-/// The maximum number of other bodies that are tried.
-const MAX_OTHERS: usize = 1000;
 
 /// Explains refused requests of one scheme.
 #[derive(Clone)]
@@ -156,9 +155,9 @@ impl Explainer {
                 Some((error, finding)) => (error.reason(), finding),
                 None => ("valid", Finding::new(Cause::Valid, "nothing to fix", "")),
             },
-            Some(Err(error)) => (error.reason(), find(case, error)),
+            Some(Err(error)) => (error.reason(), search::find(case, error)),
             None => {
-                let finding = search(case).unwrap_or_else(|| unfit(case, invalid_secret));
+                let finding = search::find_for_unfit_secret(case, invalid_secret);
                 ("invalid_secret", finding)
             }
         };
@@ -197,7 +196,7 @@ impl Explainer {
                 "check this host's clock, then whether the request is a recording or a late retry",
                 "the signature is valid, but the token has expired",
             ),
-            _ => no_match(case, error),
+            _ => search::no_match(case, error),
         };
         Some((error, finding))
     }
@@ -224,116 +223,6 @@ pub(crate) fn explain_refusal(
         query: None,
     };
     explainer.explain(*head, body).ok()
-}
-
-/// Finds the first difference that makes the request valid.
-fn search(case: &Case<'_>) -> Option<Finding> {
-    let is_form = form::is_form(&case.body);
-    secret::find(case)
-        .or_else(|| other_head(case))
-        .or_else(|| body::empty(case))
-        .or_else(|| signature::other_sender(case))
-        .or_else(|| other_body(case))
-        .or_else(|| if is_form { form::find(case) } else { None })
-        .or_else(|| body::find(case))
-        .or_else(|| if is_form { None } else { form::find(case) })
-        .or_else(|| url::find(case))
-        .or_else(|| body::reordered(case))
-}
-
-/// Finds another form of the signature or the timestamp.
-fn other_head(case: &Case<'_>) -> Option<Finding> {
-    signature::other_form(case)
-        .or_else(|| signature::other_unit(case))
-        .or_else(|| signature::other_sent_unit(case))
-}
-
-/// Returns the cause of a refusal, or what is most likely the cause.
-fn find(case: &Case<'_>, error: VerifyError) -> Finding {
-    let found = match error {
-        // No other secret, body or URL makes up for a head that is not in the scheme's form.
-        VerifyError::MissingSignature
-        | VerifyError::MissingToken
-        | VerifyError::MalformedSignature
-        | VerifyError::UnsupportedVersion
-        | VerifyError::AmbiguousHeader
-        | VerifyError::AmbiguousToken
-            if !case.reads_proof_in_body() =>
-        {
-            other_head(case).or_else(|| signature::other_sender(case))
-        }
-        _ => search(case),
-    };
-    found.unwrap_or_else(|| likely(case, error))
-}
-
-fn other_body(case: &Case<'_>) -> Option<Finding> {
-    let other =
-        case.others.iter().any(|body| *body != case.body && case.holds_with_body(body.clone()));
-    other.then(|| {
-        Finding::new(
-            Cause::SignatureOtherBody,
-            "keep the headers and the body of each request together",
-            "the signature is valid for the body of another request in the input",
-        )
-    })
-}
-
-/// Returns the likely cause of a refusal that no attempt explains.
-fn likely(case: &Case<'_>, error: VerifyError) -> Finding {
-    match error {
-        VerifyError::MissingSignature
-        | VerifyError::MissingToken
-        | VerifyError::MissingTimestamp
-        | VerifyError::MissingId => {
-            signature::other_headers(case).unwrap_or_else(|| signature::missing(case, error))
-        }
-        VerifyError::MalformedSignature
-        | VerifyError::UnsupportedVersion
-        | VerifyError::AmbiguousHeader
-        | VerifyError::AmbiguousToken => {
-            signature::absent_header(case).unwrap_or_else(|| signature::malformed(case))
-        }
-        VerifyError::MalformedTimestamp => match case.scheme().timestamp.as_ref() {
-            Some(source) => signature::unit_mismatch("another", source.unit),
-            None => signature::malformed(case),
-        },
-        _ => secret::other_kind(case)
-            .or_else(|| signature::cut_token(case))
-            .or_else(|| signature::absent_header(case))
-            .or_else(|| body::signs(case))
-            .or_else(|| url::private_host(case))
-            .unwrap_or_else(|| no_match(case, error)),
-    }
-}
-
-/// Explains a secret that is not in the scheme's form.
-fn unfit(case: &Case<'_>, error: Option<ConfigError>) -> Finding {
-    let detail = error.map(|error| error.to_string()).unwrap_or_default();
-    let kind = secret::other_kind(case);
-    kind.unwrap_or_else(|| {
-        Finding::new(
-            Cause::SecretEncoding,
-            "copy the secret exactly as the sender shows it",
-            detail,
-        )
-    })
-}
-
-fn no_match(case: &Case<'_>, error: VerifyError) -> Finding {
-    let mut tried = vec!["the secret with other prefixes and encodings"];
-    if case.scheme().signs_body() {
-        tried.push("the body with other line breaks, encodings and JSON styles");
-    }
-    if case.verifier.as_ref().is_some_and(Verifier::signs_url) {
-        tried.push("the URL with other schemes, hosts, ports and paths");
-    }
-    tried.push("other schemes");
-    Finding::new(
-        Cause::NoMatch,
-        "compare the secret with the one that the sender shows for this very endpoint",
-        format!("{error}; nothing of what was tried is valid: {}", tried.join("; ")),
-    )
 }
 
 /// What an attempt found.

@@ -200,6 +200,9 @@ fn prefix(case: &Case<'_>, holds: &Holds<'_>) -> Option<Finding> {
     None
 }
 
+/// Another reading of a secret's text.
+type Reading = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// Reads the secret's text in each other form.
 fn encoding(case: &Case<'_>) -> Option<Finding> {
     const FORMS: [(KeyForm, &str); 9] = [
@@ -214,7 +217,7 @@ fn encoding(case: &Case<'_>) -> Option<Finding> {
         (KeyForm::Jwk, "gives a public key as a JSON Web Key"),
     ];
     let own = case.scheme().key_form();
-    let readings: [fn(&[u8]) -> Option<Vec<u8>>; 7] = [
+    let readings: [Reading; 7] = [
         |text| Some(text.to_vec()),
         // Without what other forms need.
         |text| text.strip_prefix(b"whsec_").map(<[u8]>::to_vec),

@@ -85,18 +85,23 @@ pub(crate) fn decode_all(body: &[u8], limit: usize) -> Vec<Vec<u8>> {
         Coding::Zstd,
     ];
     let decoded = codings.iter().filter_map(|coding| coding.decode(body, limit).ok());
-    let mut decoded: Vec<_> = decoded.filter(|decoded| !decoded.is_empty()).collect();
-    // Some programs take "deflate" for DEFLATE without zlib around it.
-    #[cfg(feature = "gzip")]
-    {
-        use std::io::Read as _;
+    decoded.chain(inflate(body, limit)).filter(|decoded| !decoded.is_empty()).collect()
+}
 
-        let mut plain = Vec::new();
-        let mut reader = flate2::read::DeflateDecoder::new(body).take(limit as u64);
-        let is_read = reader.read_to_end(&mut plain).is_ok();
-        decoded.extend((is_read && !plain.is_empty()).then_some(plain));
-    }
-    decoded
+/// Decodes DEFLATE without zlib around it, which some programs take for the coding `deflate`.
+#[cfg(all(feature = "explain", feature = "gzip"))]
+fn inflate(body: &[u8], limit: usize) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+
+    let mut plain = Vec::new();
+    let reader = flate2::read::DeflateDecoder::new(body);
+    reader.take(limit as u64).read_to_end(&mut plain).ok()?;
+    Some(plain)
+}
+
+#[cfg(all(feature = "explain", not(feature = "gzip")))]
+fn inflate(_: &[u8], _: usize) -> Option<Vec<u8>> {
+    None
 }
 
 /// Without a feature, there are no codings, so there is nothing to decode.

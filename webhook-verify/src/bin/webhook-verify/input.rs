@@ -132,8 +132,11 @@ impl Input {
         headers: Vec<(String, Vec<u8>)>,
         body: Option<Vec<u8>>,
     ) -> Self {
-        let url = target.contains("://").then(|| target.clone());
-        let target = url.as_deref().map_or(target.clone(), |url| target_of(url).to_owned());
+        // In an absolute form (RFC 9112 §3.2.2), the target is the URL.
+        let (target, url) = match target.contains("://") {
+            true => (target_of(&target).to_owned(), Some(target)),
+            false => (target, None),
+        };
         Self { method, target, url, headers, body, row: None }
     }
 }
