@@ -2,6 +2,7 @@
 //! a process share one log. Each test searches it for the name of its own endpoint.
 #![allow(clippy::unwrap_used)]
 
+mod explained;
 mod flood;
 mod metrics;
 mod mistakes;

@@ -507,3 +507,21 @@ impl fmt::Debug for ReceiverBuilder {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "explain"))]
+mod tests {
+    use super::Explains;
+
+    /// In a release build, strangers would make the service busy.
+    #[test]
+    fn refusals_are_explained_in_release_builds_only_if_forced() {
+        for (explains, is_debug_build, is_ok) in [
+            (Explains::No, false, true),
+            (Explains::InDevelopment, true, true),
+            (Explains::InDevelopment, false, false),
+            (Explains::Always, false, true),
+        ] {
+            assert_eq!(explains.check(is_debug_build).is_ok(), is_ok);
+        }
+    }
+}
