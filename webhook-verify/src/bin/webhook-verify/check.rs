@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, BufRead, BufReader, Write},
     path::PathBuf,
@@ -11,7 +12,10 @@ use serde_json::{Deserializer, Value, json};
 
 use webhook_verify::Scheme;
 
-use crate::{Failure, recorded::RecordedRequest, scheme_file};
+use crate::{Failure, recorded::RecordedRequest, scheme_file, suggest::similar};
+
+/// About how many mistyped names standard error has a line.
+const HINTS: usize = 10;
 
 /// Verifies recorded requests, and prints one JSON line for each: provider, name and verdict
 ///
@@ -23,8 +27,9 @@ use crate::{Failure, recorded::RecordedRequest, scheme_file};
 /// place of the path and query of url), extra_secrets, parameters, header (of shared-header) and
 /// max_body. All other members are ignored.
 ///
-/// Exits with 1 if a row has an `expect`, and only one of `expect` and the verdict is `valid`.
-/// Exits with 2 at the first row that cannot be read.
+/// Exits with 1 if a request is not as expected: only one of `expect` and the verdict is `valid`, or
+/// the row has no `expect` and the verdict is not `valid`. Exits with 2 at the first row that cannot
+/// be read.
 #[derive(Args)]
 pub(crate) struct Check {
     /// The requests; - is standard input
@@ -46,7 +51,8 @@ impl Check {
         };
         let schemes = self.scheme_file.as_deref().map(scheme_file::read).transpose()?;
         let schemes = schemes.unwrap_or_default();
-        let mut rows = Rows { out: io::stdout().lock(), schemes, number: 0, unexpected: 0 };
+        let (out, hinted) = (io::stdout().lock(), HashSet::new());
+        let mut rows = Rows { out, schemes, number: 0, unexpected: 0, hinted };
         rows.check_all(input)?;
         rows.out.flush()?;
         if rows.unexpected > 0 {
@@ -65,6 +71,8 @@ struct Rows<W> {
     number: usize,
     /// The number of rows whose verdict is not the expected one.
     unexpected: usize,
+    /// The mistyped names of schemes about which standard error has a line.
+    hinted: HashSet<String>,
 }
 
 impl<W: Write> Rows<W> {
@@ -103,11 +111,24 @@ impl<W: Write> Rows<W> {
         let verdict = recorded.verdict(&self.schemes);
         let (provider, name) = (json!(recorded.provider), json!(recorded.name));
         writeln!(self.out, r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#)?;
-        let expected = recorded.expect.as_deref();
-        if expected.is_some_and(|expected| (expected == "valid") != (verdict == "valid")) {
+        let expected = recorded.expect.as_deref().unwrap_or("valid");
+        if (expected == "valid") != (verdict == "valid") {
             self.unexpected += 1;
         }
+        if verdict == "unknown_scheme" {
+            self.hint(&recorded.provider);
+        }
         Ok(())
+    }
+
+    /// Suggests the name of a scheme on standard error, once for each mistyped name.
+    fn hint(&mut self, typed: &str) {
+        let own: Vec<&str> = self.schemes.iter().map(Scheme::name).collect();
+        let presets: Vec<&str> = Scheme::preset_names().collect();
+        let Some(name) = similar(typed, [own, presets].concat()) else { return };
+        if self.hinted.len() < HINTS && self.hinted.insert(typed.to_owned()) {
+            eprintln!("row {}: unknown scheme {typed:?}: did you mean {name}?", self.number);
+        }
     }
 
     /// Returns the error for invalid JSON, with its position but without the text there.

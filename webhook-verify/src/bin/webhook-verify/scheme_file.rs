@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use webhook_verify::Scheme;
 
-use crate::Failure;
+use crate::{Failure, suggest::similar};
 
 /// Reads a file that describes one scheme, or several schemes in tables.
 pub(crate) fn read(path: &Path) -> Result<Vec<Scheme>, Failure> {
@@ -27,11 +27,14 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Scheme>, Failure> {
 /// Returns the scheme of this name, or the only one.
 pub(crate) fn pick(schemes: Vec<Scheme>, name: Option<&str>) -> Result<Scheme, Failure> {
     let names: Vec<_> = schemes.iter().map(|scheme| scheme.name().to_owned()).collect();
-    let names = names.join(", ");
     let mut named = schemes.into_iter().filter(|it| name.is_none_or(|name| it.name() == name));
     match (named.next(), named.next()) {
         (Some(scheme), None) => Ok(scheme),
-        (None, _) => Err(format!("the scheme file contains only {names}").into()),
-        (Some(_), Some(_)) => Err(format!("--scheme: choose one of {names}").into()),
+        (None, _) => {
+            let similar = similar(name.unwrap_or_default(), names.iter().map(String::as_str));
+            let hint = similar.map(|name| format!(": did you mean {name}?")).unwrap_or_default();
+            Err(format!("the scheme file contains only {}{hint}", names.join(", ")).into())
+        }
+        (Some(_), Some(_)) => Err(format!("--scheme: choose one of {}", names.join(", ")).into()),
     }
 }

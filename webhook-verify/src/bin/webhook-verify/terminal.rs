@@ -19,6 +19,22 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// Displays JSON on one line. The characters that [`Shown`] escapes appear as JSON's own escapes.
+pub(crate) struct ShownJson<'v>(pub(crate) &'v serde_json::Value);
+
+impl fmt::Display for ShownJson<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.to_string().chars() {
+            if char.is_control() || is_format(char) {
+                write!(f, "\\u{:04x}", u32::from(char))?;
+            } else {
+                write!(f, "{char}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Returns whether a character is invisible or changes the direction of the text.
 fn is_format(char: char) -> bool {
     matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
@@ -27,7 +43,7 @@ fn is_format(char: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Shown;
+    use super::{Shown, ShownJson};
 
     #[test]
     fn a_terminal_obeys_no_request() {
@@ -35,5 +51,14 @@ mod tests {
         let shown = Shown(hostile).to_string();
         assert!(shown.chars().all(|char| !char.is_control()), "{shown:?}");
         assert_eq!(shown, r"a\u{1b}[2J\u{9b}31m\r\n\u{202e}b\u{feff}\u{7f}ü");
+    }
+
+    #[test]
+    fn escapes_of_json_keep_the_text() {
+        let hostile = "a\u{1b}[2J\u{9b}31m\r\n\u{202e}b\u{feff}\u{7f}ü\"\\";
+        let shown = ShownJson(&hostile.into()).to_string();
+        assert!(shown.chars().all(|char| !char.is_control()), "{shown:?}");
+        assert!(shown.contains("\\u009b") && shown.contains("\\u202e"), "{shown}");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), hostile);
     }
 }
