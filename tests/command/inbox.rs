@@ -363,7 +363,7 @@ async fn a_terminal_obeys_no_event() {
             assert!(said.contains(ESCAPED), "{said}");
             clean(&site.verb(&[arguments, &["--json"]].concat()).stdout);
         }
-        assert_eq!(site.json(&["list"])[0]["error"], HOSTILE);
+        assert_eq!(site.json(&["list", "--state", "dead"])[0]["error"], HOSTILE);
         let shown = clean(&site.verb(&["show", "1"]).stdout);
         assert!(shown.contains(&format!(":\n{ESCAPED}\n{ESCAPED}\n")), "{shown}");
         let unnamed = clean(&run(&["inbox", "stats", "--database", &site.url], b"").stderr);

@@ -39,8 +39,17 @@ fn each_shell_parses_its_completions() {
             assert!(script.contains(word), "{shell}: no {word}");
         }
         // A shell may read nothing from a path without its own suffix.
-        let suffix = if shell == "powershell" { "ps1" } else { shell };
+        let suffix = match shell {
+            "elvish" => "elv",
+            "powershell" => "ps1",
+            _ => shell,
+        };
         let file = folder.path().join(format!("script.{suffix}"));
+        // Only an interactive elvish has this name.
+        let script = match shell {
+            "elvish" => format!("var edit: = (ns [&])\n{script}"),
+            _ => script,
+        };
         fs::write(&file, script).unwrap();
         match Command::new(parse[0]).args(&parse[1..]).arg(&file).output() {
             Ok(parsed) => {
@@ -67,7 +76,7 @@ fn bash_completes_subcommands_and_options() {
     let completed = |words: &[&str]| {
         let script = "source \"$1\"; shift
             COMP_WORDS=(webhook-verify \"$@\"); COMP_CWORD=$#
-            _webhook-verify webhook-verify \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"
+            _webhook__verify webhook-verify \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"
             echo \"${COMPREPLY[*]}\"";
         let output = Command::new("bash")
             .args(["-c", script, "bash"])
@@ -112,7 +121,8 @@ fn each_subcommand_has_a_man_page() {
 
 /// Formats a man page. There must be no warning.
 fn assert_formats(page: &Path) {
-    let formatted = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(page).output();
+    let formatted =
+        Command::new("groff").args(["-man", "-Kutf8", "-Tutf8", "-ww", "-z"]).arg(page).output();
     match formatted {
         Ok(formatted) => assert_eq!(text(&formatted.stderr), ""),
         Err(_) => drop(writeln!(std::io::stderr(), "NOT TESTED: groff is not there")),

@@ -19,8 +19,12 @@ impl Completions {
     pub(crate) fn run(&self, mut command: clap::Command) -> Result<ExitCode, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "webhook-verify", &mut script);
+        let script = String::from_utf8(script)?;
+        // clap_complete 4.6 escapes the hyphen of a program's name in two ways, so that bash would
+        // complete no options of subcommands (clap-rs/clap#6421).
+        let script = script.replace("webhook__subcmd__verify__", "webhook__verify__");
         let mut out = io::stdout().lock();
-        out.write_all(&script)?;
+        out.write_all(script.as_bytes())?;
         out.flush()?;
         Ok(ExitCode::SUCCESS)
     }

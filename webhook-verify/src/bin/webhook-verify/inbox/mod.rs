@@ -154,8 +154,12 @@ impl Purge {
         let mut purged = 0;
         loop {
             match inbox.purge(PURGE).await {
-                Ok(0) => return Ok(purged),
-                Ok(count) => purged += count,
+                Ok(count) => {
+                    purged += count;
+                    if count < PURGE {
+                        return Ok(purged);
+                    }
+                }
                 Err(error) => {
                     let error = database::failed(error);
                     return Err(format!("{error} (after {purged} were purged)").into());
