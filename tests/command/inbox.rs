@@ -251,9 +251,10 @@ async fn an_event_is_shown_with_its_entries_and_exact_body() {
         assert_eq!(json["entries"][0]["state"], "dead");
         assert_eq!(json["entries"][1]["consumer"], "mail");
 
-        // The fourth event is that of another inbox.
+        // The fourth event is that of another inbox, and the first one follows 0.
         for (name, said) in [
             ("4", "the inbox mautic has no event 4"),
+            ("0", "the inbox mautic has no event 0"),
             ("-1", "unexpected argument '-1'"),
             (&key(9).to_string(), "has no event 0909"),
             ("one", "an event is named by its number"),

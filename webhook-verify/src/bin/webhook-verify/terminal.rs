@@ -59,6 +59,6 @@ mod tests {
         let shown = ShownJson(&hostile.into()).to_string();
         assert!(shown.chars().all(|char| !char.is_control()), "{shown:?}");
         assert!(shown.contains("\\u009b") && shown.contains("\\u202e"), "{shown}");
-        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), hostile);
+        assert_eq!(serde_json::from_str::<String>(&shown).ok().as_deref(), Some(hostile));
     }
 }

@@ -17,8 +17,11 @@ use crate::{
     terminal::{Shown, ShownJson},
 };
 
-/// How many entries one call loads. Each has its body.
+/// How many entries the first call loads. Each has its body.
 const PAGE: usize = 16;
+/// How many entries a later call loads at most, and about how many bytes of bodies.
+const MAX_PAGE: usize = 1000;
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Lists entries, by ascending event number
 ///
@@ -163,12 +166,15 @@ async fn each(
     mut print: impl FnMut(&Entry) -> io::Result<()>,
 ) -> Result<Option<i64>, Failure> {
     let (mut filter, mut left, mut again) = (filter.clone(), limit, 0);
+    let mut page_size = PAGE;
     let mut last: Option<(i64, String)> = None;
     loop {
-        let size = PAGE + again;
+        let size = page_size + again;
         filter = filter.limit(size);
         let page = inbox.list(&filter).await.map_err(failed)?;
         let is_last = page.len() < size;
+        let largest = page.iter().map(|entry| entry.event.body.len()).max();
+        page_size = (PAGE_BYTES / largest.unwrap_or(0).max(1)).clamp(1, MAX_PAGE);
         let mut is_stuck = true;
         for entry in page {
             let place = (entry.number, entry.consumer.clone());
@@ -191,7 +197,7 @@ async fn each(
         // The page may have ended between the entries of an event, so the next one begins with it.
         filter = filter.after(number.saturating_sub(1));
         if is_stuck {
-            again += PAGE;
+            again += page_size;
         }
     }
 }
