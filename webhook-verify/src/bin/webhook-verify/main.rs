@@ -18,7 +18,10 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    error::ErrorKind::{InvalidSubcommand, UnknownArgument},
+};
 
 /// Lists webhook senders, verifies recorded requests, and signs new ones
 #[derive(Parser)]
@@ -48,7 +51,15 @@ enum Command {
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if [UnknownArgument, InvalidSubcommand].contains(&error.kind()) => {
+            eprint!("{}", without_urls(&error.to_string()));
+            return ExitCode::from(2);
+        }
+        Err(error) => error.exit(),
+    };
+    let outcome = match arguments.command {
         Command::Schemes(schemes) => schemes.run(),
         Command::Check(check) => check.run(),
         Command::Sign(sign) => sign.run(),
@@ -68,4 +79,17 @@ fn main() -> ExitCode {
         eprintln!("error: {failure}");
         ExitCode::from(2)
     })
+}
+
+/// Leaves the URLs of an error message out, except for their schemes. An argument that is not
+/// expected may be the URL of a database with a password.
+fn without_urls(message: &str) -> String {
+    let mut parts = message.split("://");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find("' ").or_else(|| part.find("'\n")).unwrap_or(part.len());
+        text.push_str("://…");
+        text.push_str(&part[end..]);
+    }
+    text
 }
