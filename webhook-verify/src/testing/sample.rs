@@ -35,6 +35,17 @@ impl Signer {
     /// provides no random bytes. For example, `sign` returns one if the scheme signs the URL and
     /// there is no [`public_url`](Self::public_url).
     pub fn sample(&self) -> Result<SignedRequest, ConfigError> {
+        let (signer, body) = self.unsigned_sample()?;
+        signer.sign(body)
+    }
+
+    /// Returns the body of a [`sample`](Self::sample), and the signer with its ID and event type.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Option`] if the body cannot be made.
+    #[doc(hidden)]
+    pub fn unsigned_sample(&self) -> Result<(Self, Bytes), ConfigError> {
         let number =
             getrandom::u32().map_err(|error| ConfigError::option("id", error.to_string()))?;
         let default = match self.scheme.name() {
@@ -44,7 +55,7 @@ impl Signer {
         let event_type = self.event_type.as_deref().unwrap_or(default);
         let signer = self.clone().id(format!("evt_example_{number}"));
         let body = body(&self.scheme, event_type, number)?;
-        signer.event_type(event_type).sign(body)
+        Ok((signer.event_type(event_type), body))
     }
 }
 

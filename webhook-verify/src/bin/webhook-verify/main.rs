@@ -9,6 +9,7 @@ mod inbox;
 mod input;
 mod man;
 mod options;
+mod probe;
 mod recorded;
 mod scheme_file;
 mod schemes;
@@ -28,8 +29,8 @@ use clap::{
 #[command(
     name = "webhook-verify",
     version,
-    after_help = "Exits with 0, with 1 if `check` finds a request that is not as expected, and with \
-                  2 on errors."
+    after_help = "Exits with 0, with 1 if a check fails: a request that is not as expected or not \
+                  valid, a failing row of `probe`, a response that is not 2xx; and with 2 on errors."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -45,6 +46,7 @@ enum Command {
     Inbox(Box<inbox::Inbox>),
     Completions(completions::Completions),
     Man(man::Man),
+    Probe(Box<probe::Probe>),
 }
 
 /// An error message for the user. The program then exits with 2.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Inbox(inbox) => inbox.run(),
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),
+        Command::Probe(probe) => probe.run(),
     };
     outcome.unwrap_or_else(|failure| {
         // It is not an error if the reader closes the pipe early.

@@ -1,0 +1,105 @@
+//! The receiver under test: its addresses, which are checked before anything is sent to them.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use http::Uri;
+use tokio::{
+    net::{TcpSocket, TcpStream, lookup_host},
+    time::{Instant, timeout},
+};
+
+use crate::Failure;
+
+/// The longest time that the name server may take.
+const LOOKUP: Duration = Duration::from_secs(10);
+/// The send buffer of a connection, in bytes. With a small one, the bytes that a connection takes
+/// are about those that the receiver reads.
+const SEND_BUFFER: u32 = 64 * 1024;
+
+/// A receiver, and the time that it has.
+pub(super) struct Target {
+    addresses: Vec<SocketAddr>,
+    /// The value of the `Host` header.
+    pub(super) authority: String,
+    /// The path and query.
+    pub(super) target: String,
+    /// The longest wait for one response.
+    pub(super) timeout: Duration,
+    /// The end of the whole probe.
+    pub(super) deadline: Instant,
+}
+
+impl Target {
+    /// Resolves the host of `url`. Every later connection goes to one of these addresses.
+    pub(super) async fn new(
+        url: &Uri,
+        owned: bool,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
+        if url.scheme_str() != Some("http") {
+            return Err(
+                "the URL: only http:// can be probed; use the receiver's own port, behind \
+                        the proxy that does TLS"
+                    .into(),
+            );
+        }
+        let authority = url.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+        if authority.contains('@') {
+            return Err("the URL: a user name or password is not supported".into());
+        }
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let found = tokio::time::timeout(LOOKUP, lookup_host((host, url.port_u16().unwrap_or(80))));
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let found = found.await.map_err(late).flatten();
+        let addresses: Vec<_> =
+            found.map_err(|error| format!("the URL: its host has no address: {error}"))?.collect();
+        let is_loopback = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
+        if !owned && !addresses.iter().all(is_loopback) {
+            return Err("the URL: not an address of this machine; a probe sends forged and \
+                        oversized requests, so it needs --i-own-this-receiver"
+                .into());
+        }
+        if addresses.is_empty() {
+            return Err("the URL: its host has no address".into());
+        }
+        Ok(Self {
+            addresses,
+            authority: authority.to_owned(),
+            target: url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned(),
+            timeout,
+            deadline,
+        })
+    }
+
+    /// Connects to the first address that accepts a connection.
+    pub(super) async fn connect(&self) -> io::Result<TcpStream> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in &self.addresses {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            socket.set_send_buffer_size(SEND_BUFFER)?;
+            match timeout(self.patience(), socket.connect(*address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(last)
+    }
+
+    /// Returns how long to wait now, at most.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.min(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Returns the path without the query.
+    pub(super) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
