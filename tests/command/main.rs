@@ -5,6 +5,7 @@ mod explain;
 mod inbox;
 mod names;
 mod shells;
+mod probe;
 
 use std::{
     collections::BTreeSet,

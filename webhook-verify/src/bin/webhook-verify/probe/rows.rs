@@ -148,7 +148,7 @@ pub(super) const ROWS: [Row; 32] = [
     ),
     row(
         "many-signatures",
-        VALID,
+        VERIFIES,
         "a valid signature after another one is accepted",
         "While a secret is replaced, the sender signs with the old one and the new one.",
     ),

@@ -1,8 +1,13 @@
 //! The sender that the receiver expects, and forgers that do not have its secret.
 
-use std::{ops::Range, time::Duration};
+use std::{
+    io::{self, Write},
+    ops::Range,
+    time::Duration,
+};
 
 use bytes::Bytes;
+use serde::Serialize as _;
 use serde_json::Value;
 use webhook_verify::{
     RequestHead, Scheme, Secret, Verifier,
@@ -30,6 +35,8 @@ pub(super) struct Sender {
     event_type: Option<String>,
     body: Option<String>,
     pub(super) verifier: Verifier,
+    /// Whether the JSON of bodies has a space after each comma and colon.
+    pub(super) is_spaced: bool,
 }
 
 /// The content of a delivery.
@@ -87,6 +94,7 @@ impl Sender {
             event_type,
             body,
             verifier,
+            is_spaced: false,
         })
     }
 
@@ -135,6 +143,7 @@ impl Sender {
                 let body = String::from_utf8_lossy(&body).into_owned();
                 // Short and sorted, as a receiver would write it that rebuilds the body.
                 let body = match serde_json::from_str::<Value>(&body) {
+                    Ok(json) if self.is_spaced => spaced(&json)?,
                     Ok(json) => json.to_string(),
                     Err(_) => body,
                 };
@@ -222,6 +231,39 @@ impl Sender {
             RequestHead::new(&request.headers).method(&request.method).target(&request.target);
         self.verifier.verify(head, request.body.clone()).is_ok()
     }
+}
+
+/// Writes JSON as Python does by default.
+fn spaced(json: &Value) -> Result<String, Failure> {
+    use serde_json::ser::{Formatter, Serializer};
+
+    struct Spaced;
+
+    impl Formatter for Spaced {
+        fn begin_array_value<W: ?Sized + Write>(
+            &mut self,
+            w: &mut W,
+            first: bool,
+        ) -> io::Result<()> {
+            w.write_all(if first { b"" } else { b", " })
+        }
+
+        fn begin_object_key<W: ?Sized + Write>(
+            &mut self,
+            w: &mut W,
+            first: bool,
+        ) -> io::Result<()> {
+            w.write_all(if first { b"" } else { b", " })
+        }
+
+        fn begin_object_value<W: ?Sized + Write>(&mut self, w: &mut W) -> io::Result<()> {
+            w.write_all(b": ")
+        }
+    }
+
+    let mut text = Vec::new();
+    json.serialize(&mut Serializer::with_formatter(&mut text, Spaced))?;
+    Ok(String::from_utf8(text)?)
 }
 
 fn new_id(suffix: &str) -> Result<String, Failure> {
