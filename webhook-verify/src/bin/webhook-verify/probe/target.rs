@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use http::Uri;
 use tokio::{
     net::{TcpSocket, TcpStream, lookup_host},
-    time::{Instant, timeout},
+    time::{Instant, timeout as within},
 };
 
 use crate::Failure;
@@ -49,9 +49,8 @@ impl Target {
             return Err("the URL: a user name or password is not supported".into());
         }
         let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let found = tokio::time::timeout(LOOKUP, lookup_host((host, url.port_u16().unwrap_or(80))));
-        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        let found = found.await.map_err(late).flatten();
+        let found = within(LOOKUP, lookup_host((host, url.port_u16().unwrap_or(80))));
+        let found = found.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let addresses: Vec<_> =
             found.map_err(|error| format!("the URL: its host has no address: {error}"))?.collect();
         let is_loopback = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
@@ -81,7 +80,7 @@ impl Target {
                 SocketAddr::V6(_) => TcpSocket::new_v6()?,
             };
             socket.set_send_buffer_size(SEND_BUFFER)?;
-            match timeout(self.patience(), socket.connect(*address)).await {
+            match within(self.patience(), socket.connect(*address)).await {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
                     return Ok(stream);
