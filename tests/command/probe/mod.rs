@@ -198,6 +198,22 @@ fn receivers_of_this_project_pass() {
     });
 }
 
+/// A receiver that limits the rate of requests does not say whether it accepts them.
+#[test]
+fn too_many_requests_are_no_refusals() {
+    let runtime = Runtime::new().unwrap();
+    let url = serve(&runtime, Fault::LimitsRate, false, StatusCode::UNAUTHORIZED);
+    let output = probe(&url, "stripe", &["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = report(&output);
+    let other = rows(&report, "not_applicable");
+    let limited = other.iter().filter(|(_, seen)| seen.starts_with("429: "));
+    let limited: Vec<_> = limited.map(|(id, _)| id.as_str()).collect();
+    for id in ["longer-signature", "changed-body", "header-case", "still-works"] {
+        assert!(limited.contains(&id), "{id}: {report}");
+    }
+}
+
 /// Such a report would say that a receiver is safe that nobody has tested.
 #[test]
 fn a_receiver_that_refuses_the_valid_delivery_fails_one_row_and_gets_a_hint() {

@@ -5,7 +5,7 @@ use std::{
     io::Read as _,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -89,6 +89,8 @@ pub(crate) enum Fault {
     Crashes,
     /// Fails after it has cut a body off.
     Poisoned,
+    /// Refuses everything after five requests.
+    LimitsRate,
     /// Knows no handshake.
     NoHandshake,
     /// Responds to handshakes without verifying them.
@@ -103,6 +105,7 @@ pub(crate) struct Receiver {
     /// The deliveries that are known, with whether they are done.
     known: Mutex<HashMap<String, bool>>,
     poisoned: AtomicBool,
+    requests: AtomicUsize,
 }
 
 /// Why a request is refused.
@@ -110,7 +113,14 @@ type Reason = &'static str;
 
 impl Receiver {
     pub(crate) fn new(fault: Fault, slack: bool, refusal: StatusCode) -> Self {
-        Self { fault, slack, refusal, known: Mutex::default(), poisoned: AtomicBool::new(false) }
+        Self {
+            fault,
+            slack,
+            refusal,
+            known: Mutex::default(),
+            poisoned: AtomicBool::new(false),
+            requests: AtomicUsize::new(0),
+        }
     }
 
     /// Serves on a free port. Returns the URL.
@@ -281,6 +291,9 @@ async fn receive(State(app): State<Arc<Receiver>>, request: Request) -> Response
 }
 
 async fn respond(app: Arc<Receiver>, request: Request) -> Response {
+    if app.requests.fetch_add(1, Ordering::SeqCst) >= 5 && app.has(Fault::LimitsRate) {
+        return StatusCode::TOO_MANY_REQUESTS.into_response();
+    }
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let unchecked =

@@ -3,7 +3,7 @@
 use webhook_verify::testing::SignedRequest;
 
 use super::{
-    Session, Verdict,
+    LIMITS_RATE, Session, Verdict,
     exchange::{Outcome, Pace},
     sender::padded,
 };
@@ -21,6 +21,7 @@ impl Session {
         let length = request.body.len();
         Ok(match &outcome {
             Outcome::Unreachable(_) => Verdict::NotApplicable(outcome.to_string()),
+            _ if outcome.is_limited() => Verdict::NotApplicable(LIMITS_RATE.into()),
             _ if outcome.is_accepted() => {
                 Verdict::Fail(format!("{length} bytes accepted: {outcome} (see --limit)"))
             }

@@ -64,8 +64,9 @@ impl Session {
         })
     }
 
-    /// Returns the request of a handshake. There is none if a parameter is missing, if the handshake
-    /// would replace the receiver's secret, or if the sender rarely makes it (Slack's `ssl_check`).
+    /// Returns the request of a handshake. There is none if a parameter is missing, if the
+    /// handshake would replace the receiver's secret, or if the sender rarely makes it (Slack's
+    /// `ssl_check`).
     fn handshake(&self, name: &str) -> Option<Handshake> {
         let form =
             |text: &str| Handshake::Body("application/x-www-form-urlencoded", text.to_owned());

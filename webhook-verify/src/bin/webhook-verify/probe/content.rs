@@ -9,7 +9,7 @@ use webhook_verify::testing::SignedRequest;
 
 use super::{
     Session, Verdict,
-    exchange::{Outcome, bare},
+    exchange::{Outcome, Response, bare},
     sender::{Place, padded},
 };
 use crate::Failure;
@@ -166,17 +166,15 @@ impl Session {
             let empty = self.send_bad(method, &empty).await;
             let full = self.send_bad(method, &full).await;
             seen.push(format!("{method} {empty}"));
-            // A success may be a page. The response to a delivery tells that it is the handler's.
-            let runs = match (&empty, &self.fresh) {
-                (Outcome::Response(got), Some(fresh)) if matches!(method, "GET" | "HEAD") => {
-                    got.is_success()
-                        && got.status == fresh.status
-                        && (method == "HEAD" || got.body == fresh.body)
-                }
-                _ => false,
+            // A success may be a page, unless it is the response to a delivery.
+            let is_handler = |got: &Response| {
+                let fresh = self.fresh.as_ref();
+                fresh.is_some_and(|fresh| got.status == fresh.status && got.body == fresh.body)
             };
+            let runs =
+                method == "GET" && empty.is_accepted() && empty.response().is_some_and(is_handler);
             let runs_forged = method != "OPTIONS" && full.is_accepted() && !empty.is_accepted();
-            if runs_forged || method == "GET" && runs {
+            if runs || runs_forged {
                 return Ok(Verdict::Fail(format!("accepted unverified: {method} {full}")));
             }
         }

@@ -67,6 +67,11 @@ impl Outcome {
         }
     }
 
+    /// Returns whether the receiver only says that it got too many requests.
+    pub(super) fn is_limited(&self) -> bool {
+        self.response().is_some_and(|response| response.status == 429)
+    }
+
     pub(super) fn is_accepted(&self) -> bool {
         self.response().is_some_and(Response::is_success)
     }

@@ -40,6 +40,8 @@ use crate::{
 
 /// The longest time that a whole probe takes.
 const TOTAL: Duration = Duration::from_secs(600);
+/// The receiver says that it got too many requests, not whether it accepts them.
+const LIMITS_RATE: &str = "429: the receiver limits the rate of requests";
 /// The smallest default of --limit, in bytes.
 const LIMIT: u64 = 3 * 1024 * 1024;
 
@@ -258,8 +260,8 @@ impl Session {
             if outcome.is_accepted() {
                 return Verdict::Fail(format!("accepted: {outcome}"));
             }
-            if let Outcome::Unreachable(_) = outcome {
-                return Verdict::NotApplicable(outcome.to_string());
+            if let Some(reason) = says_nothing(&outcome) {
+                return Verdict::NotApplicable(reason);
             }
             if let (true, Outcome::Response(response)) = (seen.is_empty(), &outcome) {
                 self.refusals.push((what, response.clone()));
@@ -278,10 +280,26 @@ impl Session {
         if !self.sender.accepts(request) {
             return Verdict::NotApplicable("the scheme does not allow such a request".into());
         }
-        let outcome = self.send(request).await;
-        match outcome.is_accepted() {
-            true => Verdict::Pass(outcome.to_string()),
-            false => Verdict::Fail(format!("not accepted: {outcome}")),
+        self.send(request).await.as_accepted()
+    }
+}
+
+impl Outcome {
+    /// Returns the verdict on a request that must be accepted.
+    fn as_accepted(&self) -> Verdict {
+        match self {
+            _ if self.is_limited() => Verdict::NotApplicable(LIMITS_RATE.into()),
+            _ if self.is_accepted() => Verdict::Pass(self.to_string()),
+            _ => Verdict::Fail(format!("not accepted: {self}")),
         }
+    }
+}
+
+/// Returns the reason why this end of a bad request is no refusal.
+fn says_nothing(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Unreachable(_) => Some(outcome.to_string()),
+        _ if outcome.is_limited() => Some(LIMITS_RATE.into()),
+        _ => None,
     }
 }

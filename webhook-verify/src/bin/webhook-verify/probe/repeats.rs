@@ -1,7 +1,7 @@
 //! Rows on deliveries that come more than once.
 
 use super::{
-    Session, Verdict,
+    LIMITS_RATE, Session, Verdict,
     exchange::{Outcome, Pace, Response},
     responses::masked,
 };
@@ -13,6 +13,9 @@ impl Session {
         let first = self.send(&request).await;
         let second = self.send(&request).await;
         let seen = format!("{first}, then {second}");
+        if first.is_limited() || second.is_limited() {
+            return Ok(Verdict::NotApplicable(LIMITS_RATE.into()));
+        }
         let (Outcome::Response(first), Outcome::Response(second)) = (first, second) else {
             return Ok(Verdict::Fail(seen));
         };
@@ -28,6 +31,9 @@ impl Session {
         let exchange = || self.target.exchange(&request, &Pace::Whole);
         let (one, two) = tokio::join!(exchange(), exchange());
         let seen = format!("{one} and {two}");
+        if one.is_limited() && two.is_limited() {
+            return Ok(Verdict::NotApplicable(LIMITS_RATE.into()));
+        }
         // One of them may have to come again.
         let is_busy = |outcome: &Outcome| {
             outcome.response().is_some_and(|it| matches!(it.status, 409 | 425 | 429 | 503))
@@ -43,6 +49,9 @@ impl Session {
         self.send_bad("forged ID", &forged).await;
         let outcome = self.send(&self.sender.sign(&draft)?).await;
         let seen = format!("then {outcome}");
+        if outcome.is_limited() {
+            return Ok(Verdict::NotApplicable(LIMITS_RATE.into()));
+        }
         let Outcome::Response(response) = outcome else { return Ok(Verdict::Fail(seen)) };
         if !response.is_success() {
             return Ok(Verdict::Fail(seen));
@@ -61,13 +70,15 @@ impl Session {
 
     pub(super) async fn failing_retry(&mut self) -> Result<Verdict, Failure> {
         let Some(body) = &self.failing_body else {
-            let reason = "needs a body for which the handler fails (--failing-body)";
-            return Ok(Verdict::NotApplicable(reason.into()));
+            return Ok(Verdict::NotApplicable("needs --failing-body".into()));
         };
         let request = self.sender.sign(&self.sender.draft_of(body)?)?;
         let first = self.send(&request).await;
         let second = self.send(&request).await;
         let seen = format!("{first}, then {second}");
+        if first.is_limited() || second.is_limited() {
+            return Ok(Verdict::NotApplicable(LIMITS_RATE.into()));
+        }
         if first.is_accepted() {
             let reason = format!("the handler accepts the body of --failing-body: {first}");
             return Ok(Verdict::Fail(reason));

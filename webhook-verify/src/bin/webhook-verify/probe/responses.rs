@@ -10,8 +10,8 @@ use crate::Failure;
 
 /// The pairs of requests whose response times are compared.
 const PAIRS: usize = 30;
-/// The least number of pairs with the same winner that is no accident. By chance, it happens once in
-/// a million probes.
+/// The least number of pairs with the same winner that is no accident. By chance, it happens once
+/// in a million probes.
 const WINS: usize = 28;
 /// The smallest difference between the medians that counts.
 const DIFFERENCE: Duration = Duration::from_millis(1);

@@ -126,7 +126,7 @@ pub(super) const ROWS: [Row; 32] = [
         "exact-bytes",
         &["valid", "wrong-secret", "changed-body"],
         "the signature covers the bytes as sent, not parsed JSON",
-        "A rebuilt body differs from the sender's in spaces, order or escapes, so true events fail.",
+        "A rebuilt body differs from the sender's in spaces, order or escapes: true events fail.",
     ),
     row(
         "stale",
@@ -232,7 +232,7 @@ pub(super) const ROWS: [Row; 32] = [
     ),
     row(
         "challenges",
-        VALID,
+        VERIFIES,
         "the sender's verification handshakes get their response",
         "The sender does not enable an endpoint that fails its handshake.",
     ),

@@ -103,8 +103,8 @@ impl Sender {
         parameters.find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns a secret that is equivalent to an empty one, if the algorithm has such a secret: HMAC
-    /// fills a short key with zeros.
+    /// Returns a secret that is equivalent to an empty one, if the algorithm has such a secret.
+    /// HMAC fills a short key with zeros.
     pub(super) fn empty_secret(&self) -> Option<Secret> {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
 
