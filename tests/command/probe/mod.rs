@@ -233,6 +233,8 @@ fn a_receiver_that_refuses_the_valid_delivery_fails_one_row_and_gets_a_hint() {
         let other = rows(&report, "not_applicable");
         assert!(other.iter().all(|(_, seen)| seen == "not tested, because `valid` failed"));
         assert_eq!(other.len(), 31);
+        let table = text(&probe(url, scheme, &[]).stdout);
+        assert_eq!(table.lines().count(), 4, "the row, why, a blank line, the summary: {table}");
     }
 }
 
