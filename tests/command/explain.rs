@@ -9,8 +9,9 @@ use crate::{VECTORS, run, text};
 /// A request of GitHub, as `sign` makes it.
 fn github(body: &str) -> (String, String) {
     let signed = run(&["sign", "--scheme", "github", "--secret", "a secret"], body.as_bytes());
-    let header = text(&signed.stdout);
-    let (name, value) = header.trim_end().split_once(": ").unwrap();
+    let headers = text(&signed.stdout);
+    let signature = headers.lines().find(|line| line.starts_with("x-hub-signature-256")).unwrap();
+    let (name, value) = signature.split_once(": ").unwrap();
     (name.to_owned(), value.to_owned())
 }
 
@@ -86,7 +87,9 @@ fn the_cause_comes_first_for_broken_requests_of_many_senders() {
             let cause = row["cause"].as_str().unwrap();
             let [all, right] = causes.entry(cause).or_default();
             *all += 1;
-            if line["cause"] == cause {
+            // Some requests have several causes, so that any of them is right.
+            let others = row["also"].as_array().into_iter().flatten();
+            if line["cause"] == cause || others.into_iter().any(|other| line["cause"] == *other) {
                 *right += 1;
             } else {
                 wrong.push(format!("{} {}: {}", row["provider"], row["name"], line["cause"]));
@@ -103,12 +106,16 @@ fn the_cause_comes_first_for_broken_requests_of_many_senders() {
     assert!(right * 100 >= rows.len() * 95, "{right} of {}: {wrong:#?}", rows.len());
 }
 
-/// Returns what no output may contain: secrets and valid signatures.
+/// Returns what no output may contain: the secret, and everything in the headers that may be a
+/// signature.
 fn hidden(row: &Value) -> Vec<String> {
-    let signatures = row["signatures"].as_array().unwrap().iter();
-    let signatures = signatures.map(|text| text.as_str().unwrap().to_owned());
+    let is_part = |char: char| char.is_ascii_alphanumeric() || "+/=_-".contains(char);
+    let headers = row["headers"].as_array().unwrap().iter();
+    let values = headers.map(|header| header[1].as_str().unwrap());
+    let runs = values.flat_map(|value| value.split(move |char| !is_part(char)));
+    let runs = runs.filter(|run| run.len() >= 20).map(str::to_owned);
     let secret = row["secret"].as_str().unwrap().trim().to_owned();
-    signatures.chain([secret]).filter(|text| text.len() > 5).collect()
+    runs.chain([secret]).filter(|text| text.len() > 5).collect()
 }
 
 #[test]

@@ -4,8 +4,8 @@
 mod explain;
 mod inbox;
 mod names;
-mod shells;
 mod probe;
+mod shells;
 
 use std::{
     collections::BTreeSet,
@@ -594,7 +594,7 @@ fn every_command_reads_schemes_from_a_file() {
         (&["--scheme-file", two, "--scheme", "github"], "contains only acme, globex"),
         (&["--scheme-file", broken], "acme: signature.header: not a header name"),
         (&["--scheme-file", "/no/such.toml"], "/no/such.toml: No such file"),
-        (&[], "--scheme <NAME>"),
+        (&[], "no scheme: set --scheme or --scheme-file"),
     ] {
         let output = run(&[&["sign", "--secret", "s"], arguments].concat(), b"{}");
         assert_eq!(output.status.code(), Some(2));

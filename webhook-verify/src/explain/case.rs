@@ -48,7 +48,10 @@ impl Settings {
     }
 
     fn builder(&self) -> Result<VerifierBuilder, ConfigError> {
-        let exact = |text: &Text| Secret::exact(text.to_vec());
+        let exact = |text: &Text| match text.trim_ascii() {
+            [] => Err(ConfigError::EmptySecret),
+            _ => Secret::exact(text.to_vec()),
+        };
         let secrets = self.secrets.iter().map(exact).collect::<Result<Vec<_>, _>>()?;
         let fits = |secret: &Secret| Key::new(&self.scheme, secret);
         let mut errors = Vec::new();
