@@ -17,6 +17,7 @@ mod hostile;
 mod json_web_tokens;
 mod known_answers;
 mod properties;
+mod recorded;
 mod senders;
 mod traps;
 mod vectors;

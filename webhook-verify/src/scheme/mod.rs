@@ -547,6 +547,12 @@ impl Scheme {
             )
     }
 
+    /// Returns whether a JSON Web Token must have this claim.
+    #[cfg(feature = "testing")]
+    pub(crate) fn requires_claim(&self, name: &str) -> bool {
+        self.required_claims.iter().any(|known| known == name)
+    }
+
     /// Returns whether form fields may be read from a `multipart/form-data` body. The signature
     /// does not cover the body's own bytes. A token is not looked for among uploaded files.
     pub(crate) fn reads_multipart(&self) -> bool {

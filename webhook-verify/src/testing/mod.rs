@@ -1,5 +1,6 @@
 //! Signs requests as a scheme's sender does, and tests claim stores. For use in tests.
 
+mod again;
 pub mod conformance;
 mod curl;
 #[cfg(feature = "gzip")]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     error::ConfigError,
     request::{RequestHead, json},
+    scheme::Place,
 };
 
 /// A signed request, as a sender makes it.
@@ -40,6 +41,18 @@ impl SignedRequest {
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Adds a signature or token.
+    pub(super) fn place(&mut self, place: &Place, text: String) -> Result<(), ConfigError> {
+        match place {
+            Place::Header(name) => self.header(name, text),
+            Place::HeaderPrefix(prefix) => self.header(&format!("{prefix}1"), text),
+            Place::Query(name) => self.add_query(name, &text),
+            Place::Pointer(pointer) => self.put(pointer, text.into())?,
+            Place::Form(name) => self.add_form(name, &text),
+        }
+        Ok(())
     }
 
     pub(super) fn add_query(&mut self, name: &str, value: &str) {

@@ -44,16 +44,21 @@ pub struct Signer {
     pub(super) scheme: Scheme,
     secret: Secret,
     private_key: Option<PrivateKey>,
-    id: String,
+    pub(super) id: Option<String>,
     pub(super) event_type: Option<String>,
     time: Option<Duration>,
     method: String,
     target: String,
     public_url: String,
     parameters: Vec<(String, String)>,
+    /// The claims of the token that this signer replaces.
+    pub(super) old_claims: Option<serde_json::Map<String, Value>>,
     #[cfg(feature = "gzip")]
     pub(super) gzip: bool,
 }
+
+/// The delivery's ID, if none is set.
+const DEFAULT_ID: &str = "evt_1";
 
 impl Signer {
     /// Returns a signer with this scheme and secret.
@@ -109,13 +114,14 @@ impl Signer {
             scheme,
             secret,
             private_key,
-            id: "evt_1".into(),
+            id: None,
             event_type: None,
             time: None,
             method: "POST".into(),
             target: "/".into(),
             public_url: String::new(),
             parameters: Vec::new(),
+            old_claims: None,
             #[cfg(feature = "gzip")]
             gzip: false,
         })
@@ -132,7 +138,7 @@ impl Signer {
     /// If the ID is in the body, pass a body that has it. If the scheme also signs the ID by
     /// itself, the signer adds it to a body that has none.
     pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = id.into();
+        self.id = Some(id.into());
         self
     }
 
@@ -208,13 +214,7 @@ impl Signer {
             .first()
             .ok_or_else(|| ConfigError::option("scheme", "has no signature"))?;
         let text = self.format(source, signature);
-        match &source.place {
-            Place::Header(name) => request.header(name, text),
-            Place::HeaderPrefix(prefix) => request.header(&format!("{prefix}1"), text),
-            Place::Query(name) => request.add_query(name, &text),
-            Place::Pointer(pointer) => request.put(pointer, text.into())?,
-            Place::Form(name) => request.add_form(name, &text),
-        }
+        request.place(&source.place, text)?;
         #[cfg(feature = "gzip")]
         if compressed_later {
             request.body = super::gzip::gzip(&request.body)?;
@@ -276,9 +276,9 @@ impl Signer {
             })
         };
         match &scheme.id {
-            Some(Field::Header(name)) => request.header(name, self.id.clone()),
+            Some(Field::Header(name)) => request.header(name, self.new_id()),
             Some(Field::Pointer(pointer)) if signs(pointer) => {
-                request.put_if_absent(pointer, self.id.clone().into())?;
+                request.put_if_absent(pointer, self.new_id().into())?;
             }
             _ => {}
         }
@@ -301,7 +301,7 @@ impl Signer {
         }
         for part in &*scheme.content {
             match part.facts().values {
-                Values::Header(name) if !request.has(name) => request.header(name, self.id.clone()),
+                Values::Header(name) if !request.has(name) => request.header(name, self.new_id()),
                 Values::ListedHeaders(list) => {
                     let names: Vec<_> = request.headers.iter().map(|(name, _)| &**name).collect();
                     let names = [&[&**list], &*names].concat().join(",");
@@ -317,11 +317,15 @@ impl Signer {
         Ok(())
     }
 
-    fn now(&self) -> Duration {
+    fn new_id(&self) -> String {
+        self.id.clone().unwrap_or_else(|| DEFAULT_ID.into())
+    }
+
+    pub(super) fn now(&self) -> Duration {
         self.time.unwrap_or_else(|| SystemClock.now())
     }
 
-    fn time_in(&self, unit: TimeUnit) -> Result<String, ConfigError> {
+    pub(super) fn time_in(&self, unit: TimeUnit) -> Result<String, ConfigError> {
         let date = |format: &dyn Fn(OffsetDateTime) -> Option<String>| {
             let seconds = i64::try_from(self.now().as_secs()).ok();
             seconds
@@ -343,7 +347,7 @@ impl Signer {
     }
 
     /// Returns the signature's text, or the token.
-    fn signature(&self, request: &SignedRequest) -> Result<String, ConfigError> {
+    pub(super) fn signature(&self, request: &SignedRequest) -> Result<String, ConfigError> {
         let scheme = &self.scheme;
         let text = || {
             String::from_utf8(self.secret.expose().to_vec())
@@ -369,7 +373,7 @@ impl Signer {
                     verifier.settings(),
                     &head,
                     timestamp.as_deref(),
-                    &request.body,
+                    &request.signable(scheme)?,
                     |pieces| self.sign_pieces(&key, pieces),
                 );
                 let signature =
@@ -444,21 +448,20 @@ impl Signer {
     fn token(&self, key: &Key, request: &SignedRequest) -> Result<String, ConfigError> {
         let scheme = &self.scheme;
         let now = self.now().as_secs();
-        let mut claims = serde_json::Map::new();
+        let mut claims = self.old_claims.clone().unwrap_or_default();
         claims.insert("iat".into(), now.into());
         claims.insert("exp".into(), (now + 300).into());
-        for name in scheme.required_claims.iter() {
-            let value = match &**name {
-                "nbf" => now.into(),
-                "jti" => self.id.clone().into(),
-                _ => continue,
-            };
-            claims.insert(name.to_string(), value);
+        if scheme.requires_claim("nbf") || claims.contains_key("nbf") {
+            claims.insert("nbf".into(), now.into());
+        }
+        let is_new = self.id.is_some() || !claims.contains_key("jti");
+        if scheme.requires_claim("jti") && is_new {
+            claims.insert("jti".into(), self.new_id().into());
         }
         if let Some(issuer) = &scheme.issuer {
             claims.insert("iss".into(), issuer.to_string().into());
         }
-        if scheme.required_claims.iter().any(|name| name == "aud") {
+        if scheme.requires_claim("aud") {
             claims.insert("aud".into(), self.public_url.clone().into());
         }
         let verifier = self.verifier()?;
@@ -491,7 +494,7 @@ impl Signer {
     }
 
     /// Formats the signature for its header, field or parameter.
-    fn format(&self, source: &SignatureSource, signature: String) -> String {
+    pub(super) fn format(&self, source: &SignatureSource, signature: String) -> String {
         match &source.grammar {
             Grammar::Plain(Prefix::Required(prefix)) => format!("{prefix}{signature}"),
             Grammar::Plain(Prefix::Scheme(name)) => format!("{name} {signature}"),

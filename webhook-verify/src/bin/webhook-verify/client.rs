@@ -75,12 +75,17 @@ fn reason(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Returns the URL to send a request to: that of `to`, with the request's path and query if `to`
-/// has no path of its own.
+/// Returns the URL to send a request to: that of `to`, with the request's path if `to` has none,
+/// and the request's query if `to` has none.
 pub(crate) fn url_of(to: &Uri, target: &str) -> Result<Uri, http::Error> {
-    let own = to.path_and_query().map(http::uri::PathAndQuery::as_str).filter(|own| *own != "/");
+    let (path, query) = target.split_once('?').unzip();
+    let path = Some(to.path()).filter(|own| *own != "/").or(path).unwrap_or(target);
+    let target = match to.query().or(query) {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
     let mut parts = to.clone().into_parts();
-    parts.path_and_query = Some(own.unwrap_or(target).parse()?);
+    parts.path_and_query = Some(target.parse()?);
     Ok(Uri::from_parts(parts)?)
 }
 
@@ -98,4 +103,24 @@ pub(crate) fn is_of_connection(name: &str) -> bool {
     const NAMES: [&str; 7] =
         ["host", "connection", "content-length", "expect", "keep-alive", "te", "transfer-encoding"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::url_of;
+
+    #[test]
+    fn a_request_keeps_the_path_and_query_that_the_target_does_not_set() {
+        for (to, target, expected) in [
+            ("http://h", "/a?b=c", "http://h/a?b=c"),
+            ("http://h/", "/a", "http://h/a"),
+            ("http://h:1/own", "/a?b=c", "http://h:1/own?b=c"),
+            ("http://h/own?d=e", "/a?b=c", "http://h/own?d=e"),
+            ("https://h/?d=e", "/a?b=c", "https://h/a?d=e"),
+            ("http://h", "/a?", "http://h/a?"),
+        ] {
+            assert_eq!(url_of(&to.parse().unwrap(), target).unwrap().to_string(), expected);
+        }
+        assert!(url_of(&"http://h".parse().unwrap(), "/a b").is_err());
+    }
 }

@@ -19,7 +19,7 @@ use crate::{
     input::{self, Input},
     options::{SchemeOptions, SecretOptions},
     recorded::target_of,
-    terminal::Shown,
+    terminal::{Shown, ShownJson},
 };
 
 /// The largest input, in bytes.
@@ -80,7 +80,7 @@ impl Explain {
                     is_valid &= explanation.cause() == Cause::Valid;
                     if self.json {
                         let object = as_json(&explanation);
-                        writeln!(out, "{}", named(object, name, inputs.len()))?;
+                        writeln!(out, "{}", ShownJson(&named(object, name, inputs.len())))?;
                     } else {
                         print(&mut out, input, &scheme, &explanation, name)?;
                     }
@@ -95,7 +95,7 @@ impl Explain {
                             "verdict": "invalid_configuration", "cause": Cause::NoMatch.code(),
                             "fix": failure, "detail": "the request was not verified",
                         });
-                        writeln!(out, "{}", named(object, name, inputs.len()))?;
+                        writeln!(out, "{}", ShownJson(&named(object, name, inputs.len())))?;
                     } else {
                         writeln!(out, "request {}: {}", at + 1, Shown(&failure))?;
                     }

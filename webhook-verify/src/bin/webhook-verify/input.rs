@@ -70,7 +70,7 @@ fn read_row(row: &Value) -> Result<Input, String> {
         target: row.target.clone(),
         url: row.url.clone(),
         headers: headers.map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect(),
-        body: Some(row.body.clone()),
+        body: Some(row.body.to_vec()),
         row: Some(Box::new(row)),
     })
 }

@@ -1,18 +1,24 @@
-//! Lists schemes, verifies recorded requests, and signs new ones.
+//! Lists schemes, verifies and replays recorded requests, and signs and sends new ones.
 #![forbid(unsafe_code)]
 
 mod check;
 mod client;
 mod completions;
 mod explain;
+mod ids;
 mod inbox;
 mod input;
 mod man;
 mod options;
+mod outgoing;
 mod probe;
 mod recorded;
+mod replay;
+mod report;
+mod rows;
 mod scheme_file;
 mod schemes;
+mod send;
 mod sign;
 mod suggest;
 mod terminal;
@@ -24,7 +30,7 @@ use clap::{
     error::ErrorKind::{InvalidSubcommand, UnknownArgument},
 };
 
-/// Lists webhook senders, verifies recorded requests, and signs new ones
+/// Lists webhook senders, verifies and replays recorded requests, and signs and sends new ones
 #[derive(Parser)]
 #[command(
     name = "webhook-verify",
@@ -47,6 +53,8 @@ enum Command {
     Completions(completions::Completions),
     Man(man::Man),
     Probe(Box<probe::Probe>),
+    Send(Box<send::Send>),
+    Replay(Box<replay::Replay>),
 }
 
 /// An error message for the user. The program then exits with 2.
@@ -70,6 +78,8 @@ fn main() -> ExitCode {
         Command::Completions(completions) => completions.run(Arguments::command()),
         Command::Man(man) => man.run(Arguments::command()),
         Command::Probe(probe) => probe.run(),
+        Command::Send(send) => send.run(),
+        Command::Replay(replay) => replay.run(),
     };
     outcome.unwrap_or_else(|failure| {
         // It is not an error if the reader closes the pipe early.

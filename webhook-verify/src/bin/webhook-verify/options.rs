@@ -77,6 +77,13 @@ pub(crate) struct SecretOptions {
 }
 
 impl SecretOptions {
+    /// Returns the secret if an option sets it.
+    pub(crate) fn given(&self) -> Result<Option<Secret>, Failure> {
+        let is_given =
+            self.secret.is_some() || self.secret_file.is_some() || self.secret_env.is_some();
+        is_given.then(|| self.secret()).transpose()
+    }
+
     pub(crate) fn secret(&self) -> Result<Secret, Failure> {
         Ok(match (&self.secret, &self.secret_file) {
             (Some(secret), _) => Secret::new(secret.as_str())?,

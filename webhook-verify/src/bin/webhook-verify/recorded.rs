@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use webhook_verify::{ConfigError, RequestHead, Scheme, Verifier, scheme::KeyForm};
 
@@ -14,7 +15,7 @@ pub(crate) struct RecordedRequest {
     pub(crate) url: Option<String>,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     pub(crate) secrets: Vec<String>,
     secret_encoding: Option<String>,
     pub(crate) parameters: Vec<(String, String)>,
@@ -28,12 +29,24 @@ pub(crate) struct RecordedRequest {
 impl RecordedRequest {
     /// Reads a row. An error names the field, but not its value, which may be a secret.
     pub(crate) fn read(row: &Value) -> Result<Self, String> {
+        Self::read_with(row, |row| row.text("secret").map(Some))
+    }
+
+    /// Reads a row, which may have no secret.
+    pub(crate) fn read_without_secret(row: &Value) -> Result<Self, String> {
+        Self::read_with(row, |row| row.optional_text("secret"))
+    }
+
+    fn read_with(
+        row: &Value,
+        secret: impl Fn(&Row<'_>) -> Result<Option<String>, String>,
+    ) -> Result<Self, String> {
         let row = Row(row.as_object().ok_or("not an object")?);
         let url = row.optional_text("url")?;
         let target = row.optional_text("target")?;
         let body =
             STANDARD.decode(row.text("body_base64")?).map_err(|_| "`body_base64` is not base64")?;
-        let mut secrets = vec![row.text("secret")?];
+        let mut secrets: Vec<_> = secret(&row)?.into_iter().collect();
         secrets.extend(row.texts("extra_secrets")?);
         Ok(Self {
             provider: match row.optional_text("provider")? {
@@ -45,7 +58,7 @@ impl RecordedRequest {
             target: target.unwrap_or_else(|| url.as_deref().map_or("/", target_of).to_owned()),
             url,
             headers: row.pairs("headers")?,
-            body,
+            body: body.into(),
             secrets,
             secret_encoding: row.optional_text("secret_encoding")?,
             parameters: row.members("parameters")?,
@@ -61,12 +74,7 @@ impl RecordedRequest {
     /// Verifies the request with its scheme, one of `schemes` or a preset. Returns `valid`, or the
     /// reason why it is not.
     pub(crate) fn verdict(&self, schemes: &[Scheme]) -> &'static str {
-        let own = schemes.iter().find(|scheme| scheme.name() == self.provider).cloned();
-        let scheme = own.or_else(|| match (self.provider.as_str(), &self.header) {
-            ("shared-header", Some(header)) => Scheme::shared_header(header).ok(),
-            (name, _) => Scheme::preset(name),
-        });
-        let Some(scheme) = scheme else {
+        let Some(scheme) = self.scheme(schemes) else {
             return "unknown_scheme";
         };
         let verifier = match self.verifier(scheme) {
@@ -88,11 +96,20 @@ impl RecordedRequest {
         }
     }
 
-    fn verifier(&self, scheme: Scheme) -> Result<Verifier, ConfigError> {
-        let scheme = match self.key_form(scheme.key_form()) {
+    /// Returns the request's scheme, one of `schemes` or a preset, with the form of its secret.
+    pub(crate) fn scheme(&self, schemes: &[Scheme]) -> Option<Scheme> {
+        let own = schemes.iter().find(|scheme| scheme.name() == self.provider).cloned();
+        let scheme = own.or_else(|| match (self.provider.as_str(), &self.header) {
+            ("shared-header", Some(header)) => Scheme::shared_header(header).ok(),
+            (name, _) => Scheme::preset(name),
+        })?;
+        Some(match self.key_form(scheme.key_form()) {
             Some(form) => scheme.with_key_form(form),
             None => scheme,
-        };
+        })
+    }
+
+    fn verifier(&self, scheme: Scheme) -> Result<Verifier, ConfigError> {
         let has_tolerance = scheme.tolerance().is_some();
         let signs_url = scheme.describe().signed_content.contains("{url");
         let mut builder = Verifier::builder(scheme);

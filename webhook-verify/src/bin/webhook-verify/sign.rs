@@ -15,6 +15,63 @@ use crate::{
     recorded::target_of,
 };
 
+/// How a request is signed. `send` has the same options.
+#[derive(Args)]
+pub(crate) struct SignOptions {
+    #[command(flatten)]
+    scheme: SchemeOptions,
+    #[command(flatten)]
+    secret: SecretOptions,
+    /// The event type, for schemes that have it in a header; by default there is no such header
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// The method
+    #[arg(long, default_value = "POST")]
+    method: String,
+}
+
+impl SignOptions {
+    pub(crate) fn scheme(&self) -> Result<Scheme, Failure> {
+        self.scheme.scheme()
+    }
+
+    /// Returns a signer of requests to `url`, which the sender was given, with its query.
+    pub(crate) fn signer(&self, scheme: Scheme, url: &str) -> Result<Signer, Failure> {
+        self.check_places(&scheme)?;
+        let mut signer = Signer::new(scheme, self.secret.secret()?)?
+            .method(&self.method)
+            .target(target_of(url))
+            .public_url(base_of(url));
+        if let Some(event_type) = &self.event_type {
+            signer = signer.event_type(event_type);
+        }
+        for (name, value) in self.scheme.parameters() {
+            signer = signer.parameter(name, value);
+        }
+        Ok(signer)
+    }
+
+    /// Refuses an event type if the scheme has no header for it.
+    fn check_places(&self, scheme: &Scheme) -> Result<(), Failure> {
+        let place = scheme.describe().event_type.unwrap_or_else(|| "none".into());
+        if self.event_type.is_some() && !place.starts_with("header ") {
+            let name = scheme.name();
+            let reason = "has no header for it (location of the event type";
+            return Err(format!("--event-type: `{name}` {reason}: {place})").into());
+        }
+        Ok(())
+    }
+}
+
+/// Refuses schemes whose signatures only the sender can make.
+pub(crate) fn require_shared_secret(scheme: &Scheme) -> Result<(), String> {
+    if scheme.algorithm().is_symmetric() {
+        return Ok(());
+    }
+    let name = scheme.name();
+    Err(format!("`{name}` signs with a private key, which only the sender has"))
+}
+
 /// Signs the body on standard input, and prints the headers that a sender of the scheme would send
 ///
 /// A secret on the command line is visible in the list of processes and in the shell's history. Use
@@ -29,9 +86,7 @@ use crate::{
 #[derive(Args)]
 pub(crate) struct Sign {
     #[command(flatten)]
-    scheme: SchemeOptions,
-    #[command(flatten)]
-    secret: SecretOptions,
+    options: SignOptions,
     /// The URL that the sender was given, with its query
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000/")]
     url: String,
@@ -41,15 +96,9 @@ pub(crate) struct Sign {
     /// The delivery's ID, for schemes that have it in a header; the default is evt_1
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// The event type, for schemes that have it in a header; by default there is no such header
-    #[arg(long, value_name = "TYPE")]
-    event_type: Option<String>,
     /// Compress the body with gzip, for schemes that define which bytes of such a body are signed
     #[arg(long)]
     gzip: bool,
-    /// The method
-    #[arg(long, default_value = "POST")]
-    method: String,
     /// Print the whole request as a curl command for a POSIX shell
     ///
     /// A body that is not text, begins with @ or contains a NUL is encoded in base64: printf … |
@@ -60,28 +109,17 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        let scheme = self.scheme.scheme()?;
-        self.check_places(&scheme)?;
-        let base = self.url.split(['?', '#']).next().unwrap_or_default();
-        let target = target_of(&self.url);
-        let mut signer = Signer::new(scheme, self.secret.secret()?)?
-            .method(&self.method)
-            .target(target)
-            .public_url(base);
+        let (base, target) = (base_of(&self.url), target_of(&self.url));
+        let scheme = self.options.scheme()?;
+        let mut signer = self.options.signer(scheme, &self.url)?;
         if let Some(now) = self.now {
             signer = signer.at(Duration::from_secs(now));
         }
         if let Some(id) = &self.id {
             signer = signer.id(id);
         }
-        if let Some(event_type) = &self.event_type {
-            signer = signer.event_type(event_type);
-        }
         if self.gzip {
             signer = signer.gzip();
-        }
-        for (name, value) in self.scheme.parameters() {
-            signer = signer.parameter(name, value);
         }
         let mut body = Vec::new();
         io::stdin().read_to_end(&mut body)?;
@@ -104,17 +142,11 @@ impl Sign {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    /// Refuses an event type if the scheme has no header for it.
-    fn check_places(&self, scheme: &Scheme) -> Result<(), Failure> {
-        let place = scheme.describe().event_type.unwrap_or_else(|| "none".into());
-        if self.event_type.is_some() && !place.starts_with("header ") {
-            let name = scheme.name();
-            let reason = "has no header for it (location of the event type";
-            return Err(format!("--event-type: `{name}` {reason}: {place})").into());
-        }
-        Ok(())
-    }
+/// Returns a URL without its query.
+fn base_of(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Returns a URL without its path.

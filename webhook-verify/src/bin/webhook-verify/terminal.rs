@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 /// Displays a text from a request. Control characters, which a terminal may obey, and characters
 /// that change the direction of the text appear as escapes.
 pub(crate) struct Shown<'t>(pub(crate) &'t str);
@@ -20,7 +22,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// Displays JSON on one line. The characters that [`Shown`] escapes appear as JSON's own escapes.
-pub(crate) struct ShownJson<'v>(pub(crate) &'v serde_json::Value);
+pub(crate) struct ShownJson<'v>(pub(crate) &'v Value);
 
 impl fmt::Display for ShownJson<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
