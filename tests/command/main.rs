@@ -6,6 +6,9 @@ mod inbox;
 mod names;
 mod probe;
 mod shells;
+mod replay;
+mod send;
+mod target;
 
 use std::{
     collections::BTreeSet,

@@ -115,7 +115,7 @@ fn only_the_values_in_the_body_change() {
         .signature_pointer("/sig")
         .timestamp_pointer("/at")
         .id_pointer("/id")
-        .signed_content("{pointer:/at}.{pointer:/id}.{pointer:/b}")
+        .signed_content("{json:/at}|{json:/id}|{json:/b}")
         .build()
         .unwrap();
     let signer = Signer::new(acme.clone(), "secret").unwrap().at(LATER);
@@ -142,8 +142,8 @@ fn an_id_is_replaced_where_the_scheme_has_it() {
             Ok(signed) if scheme_of(&row).describe().id.is_some() => {
                 let delivery = verify(&row, signer.secret(), &signed).unwrap();
                 let id = delivery.id();
-                assert_eq!(id.as_deref(), Some("4711"), "{} {} {had_id}", row.scheme, row.name);
-                replaced += 1;
+                assert!(!had_id || id.as_deref() == Some("4711"), "{} {}", row.scheme, row.name);
+                replaced += usize::from(id.is_some());
             }
             Ok(_) => {}
             Err(error) => refused += usize::from(error.to_string().starts_with("id: ")),

@@ -168,14 +168,14 @@ fn begins(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// The headers that had another name in the recorded request.
-struct Aliases<'s>(Vec<(&'s Text, &'s Text, Others)>);
+/// The headers that have another name in the recorded request.
+struct Aliases<'s>(Vec<Alias<'s>>);
 
-/// Whether the header also had its own name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Others {
-    None,
-    OwnName,
+struct Alias<'s> {
+    name: &'s Text,
+    alias: &'s Text,
+    /// The values under both names, if the request has both.
+    both: Option<(String, String)>,
 }
 
 impl<'s> Aliases<'s> {
@@ -186,22 +186,28 @@ impl<'s> Aliases<'s> {
             if !request.has(alias) {
                 continue;
             }
-            let others = if request.has(name) { Others::OwnName } else { Others::None };
-            if others == Others::OwnName {
-                request.remove_header(alias);
+            let value = |name: &str| request.head().header(name).map(str::to_owned);
+            let both = value(name).zip(value(alias));
+            match both {
+                Some(_) => request.remove_header(alias),
+                None if request.has(name) => continue,
+                None => request.rename_header(alias, name),
             }
-            request.rename_header(alias, name);
-            replaced.push((name, alias, others));
+            replaced.push(Alias { name, alias, both });
         }
         Self(replaced)
     }
 
+    /// Restores the other names. A header under both names has the new value under both, if it has
+    /// changed.
     fn restore(self, request: &mut SignedRequest) {
-        for (name, alias, others) in self.0 {
-            if others == Others::None {
+        for Alias { name, alias, both } in self.0 {
+            let Some((own, other)) = both else {
                 request.rename_header(name, alias);
-            } else if let Some(value) = request.head().header(name).map(str::to_owned) {
-                request.header(alias, value);
+                continue;
+            };
+            if let Some(value) = request.head().header(name).map(str::to_owned) {
+                request.header(alias, if value == own { other } else { value });
             }
         }
     }
