@@ -542,3 +542,28 @@ fn a_fresh_timestamp_is_the_current_time() {
     let sent: u64 = requests[0].header("x-slack-request-timestamp").unwrap().parse().unwrap();
     assert!((before..=now()).contains(&sent), "{sent}");
 }
+
+/// The body changes where it is signed, and the signature that it contains stays.
+#[test]
+fn a_signature_in_the_body_is_not_the_changed_part() {
+    const AT: &str = "/notificationItems/0/NotificationRequestItem/additionalData/hmacSignature";
+    let signature = |body: &[u8]| {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        body.pointer(AT).unwrap().clone()
+    };
+    let kind = KINDS.iter().find(|kind| kind.scheme == "adyen").unwrap();
+    let target = Target::with_status(401);
+    let row = kind.row(ORIGIN);
+    replay(std::slice::from_ref(&row), &target.url(), &[]);
+    // The signature is at the end of the body.
+    let signed = signature(&target.requests()[0].body);
+    let data = json!({ "hmacSignature": signed }).to_string();
+    let body = ADYEN.replace("\"additionalData\":{}", &format!("\"additionalData\":{data}"));
+    let row = with(row, "body_base64", json!(base64(body.as_bytes())));
+    let output = replay(&[row], &target.url(), &["--mutate", "body"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let broken = target.requests().pop().unwrap().body;
+    let different = broken.iter().zip(body.as_bytes()).filter(|(one, other)| one != other);
+    assert_eq!((different.count(), broken.len()), (1, body.len()));
+    assert_eq!(signature(&broken), signed);
+}
