@@ -6,6 +6,7 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Command, Output, Stdio},
+    slice::from_ref,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -176,7 +177,7 @@ fn the_path_and_query_of_the_receiver_replace_the_recorded_ones() {
     let target = Target::with_status(200);
     let row = with(stripe(), "url", json!("https://a.test/b?c=d"));
     for (to, expected) in [("", "/b?c=d"), ("/own", "/own?c=d"), ("/own?e=f", "/own?e=f")] {
-        replay(&[row.clone()], &format!("{}{to}", target.url()), &[]);
+        replay(from_ref(&row), &format!("{}{to}", target.url()), &[]);
         assert_eq!(target.requests().last().unwrap().target, expected);
     }
 }
@@ -234,12 +235,12 @@ fn a_receiver_accepts_each_kind_of_scheme_as_recorded_and_fresh() {
     for kind in &KINDS {
         let stopped = kind.receiver(&["--now", "1700000000"]);
         let row = kind.row(ORIGIN);
-        let output = replay(&[row.clone()], &stopped.url, &[]);
+        let output = replay(from_ref(&row), &stopped.url, &[]);
         assert_eq!(statuses(&output), [204], "{}: {}", kind.scheme, text(&output.stdout));
         assert_eq!(stopped.handled().len(), 1);
 
         let receiver = kind.receiver(&[]);
-        let output = replay(&[row.clone()], &receiver.url, &[]);
+        let output = replay(from_ref(&row), &receiver.url, &[]);
         let expected = if kind.has_timestamp { (401, 1) } else { (204, 0) };
         assert_eq!(
             (statuses(&output)[0], output.status.code()),
@@ -295,14 +296,14 @@ fn differences(one: &Request, other: &Request) -> Vec<String> {
 fn a_mutation_breaks_one_part_alone() {
     let target = Target::with_status(401);
     let row = Kind::new("slack", "secret", "{\"event_id\":\"Ev1\"}").row(ORIGIN);
-    replay(&[row.clone()], &target.url(), &[]);
+    replay(from_ref(&row), &target.url(), &[]);
     for (part, expected) in [
         ("body", &["body"][..]),
         ("signature", &["x-slack-signature"]),
         ("header", &["x-slack-signature"]),
         ("timestamp", &["x-slack-request-timestamp", "x-slack-signature"]),
     ] {
-        let output = replay(&[row.clone()], &target.url(), &["--mutate", part]);
+        let output = replay(from_ref(&row), &target.url(), &["--mutate", part]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
         assert_eq!(lines(&output)[0]["mutation"], part);
         let requests = target.requests();
@@ -342,7 +343,7 @@ fn a_fresh_request_is_a_duplicate_unless_it_has_a_new_id() {
     {
         let receiver = kind.receiver(&[]);
         let row = kind.row(ORIGIN);
-        let output = replay(&[row.clone()], &receiver.url, &["--fresh", "--times", "2"]);
+        let output = replay(from_ref(&row), &receiver.url, &["--fresh", "--times", "2"]);
         let duplicates = |output: &Output| {
             lines(output).iter().map(|line| line["duplicate"] == true).collect::<Vec<_>>()
         };
@@ -353,7 +354,7 @@ fn a_fresh_request_is_a_duplicate_unless_it_has_a_new_id() {
             kind.scheme
         );
         let output =
-            replay(&[row.clone()], &receiver.url, &["--fresh", "--new-id", "--times", "2"]);
+            replay(from_ref(&row), &receiver.url, &["--fresh", "--new-id", "--times", "2"]);
         assert_eq!(
             (statuses(&output), duplicates(&output)),
             (vec![204, 204], vec![false, false]),
@@ -554,7 +555,7 @@ fn a_signature_in_the_body_is_not_the_changed_part() {
     let kind = KINDS.iter().find(|kind| kind.scheme == "adyen").unwrap();
     let target = Target::with_status(401);
     let row = kind.row(ORIGIN);
-    replay(std::slice::from_ref(&row), &target.url(), &[]);
+    replay(from_ref(&row), &target.url(), &[]);
     // The signature is at the end of the body.
     let signed = signature(&target.requests()[0].body);
     let data = json!({ "hmacSignature": signed }).to_string();

@@ -1,5 +1,6 @@
 //! Lists schemes, verifies and replays recorded requests, and signs and sends new ones.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod check;
 mod client;
