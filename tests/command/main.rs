@@ -5,9 +5,9 @@ mod explain;
 mod inbox;
 mod names;
 mod probe;
-mod shells;
 mod replay;
 mod send;
+mod shells;
 mod target;
 
 use std::{
