@@ -24,7 +24,9 @@ mod form;
 mod json;
 mod search;
 mod secret;
+mod sender;
 mod signature;
+mod timestamp;
 mod url;
 
 use std::{borrow::Cow, fmt, time::Duration};
@@ -179,7 +181,7 @@ impl Explainer {
                 if seconds > TEN_YEARS && source.is_some() =>
             {
                 let unit = source.map(|source| source.unit)?;
-                signature::unit_mismatch("another", unit)
+                timestamp::unit_mismatch("another", unit)
             }
             VerifyError::TimestampTooOld { seconds } => Finding::new(
                 Cause::TimestampOld,

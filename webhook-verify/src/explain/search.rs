@@ -1,6 +1,8 @@
 //! The order of the attempts, and what is likely if none succeeds.
 
-use super::{Finding, body, case::Case, cause::Cause, form, secret, signature, url};
+use super::{
+    Finding, body, case::Case, cause::Cause, form, secret, sender, signature, timestamp, url,
+};
 use crate::{
     error::{ConfigError, VerifyError},
     verify::Verifier,
@@ -15,7 +17,7 @@ fn search(case: &Case<'_>) -> Option<Finding> {
     secret::find(case)
         .or_else(|| other_head(case))
         .or_else(|| body::empty(case))
-        .or_else(|| signature::other_sender(case))
+        .or_else(|| sender::find(case))
         .or_else(|| other_body(case))
         .or_else(|| if is_form { form::find(case) } else { None })
         .or_else(|| body::find(case))
@@ -27,8 +29,8 @@ fn search(case: &Case<'_>) -> Option<Finding> {
 /// Finds another form of the signature or the timestamp.
 fn other_head(case: &Case<'_>) -> Option<Finding> {
     signature::other_form(case)
-        .or_else(|| signature::other_unit(case))
-        .or_else(|| signature::other_sent_unit(case))
+        .or_else(|| timestamp::in_other_unit(case))
+        .or_else(|| timestamp::sent_in_other_unit(case))
 }
 
 /// Returns the cause of a refusal, or what is most likely the cause.
@@ -43,7 +45,7 @@ pub(super) fn find(case: &Case<'_>, error: VerifyError) -> Finding {
         | VerifyError::AmbiguousToken
             if !case.reads_proof_in_body() =>
         {
-            other_head(case).or_else(|| signature::other_sender(case))
+            other_head(case).or_else(|| sender::find(case))
         }
         _ => search(case),
     };
@@ -73,7 +75,7 @@ fn likely(case: &Case<'_>, error: VerifyError) -> Finding {
         | VerifyError::MissingToken
         | VerifyError::MissingTimestamp
         | VerifyError::MissingId => {
-            signature::other_headers(case).unwrap_or_else(|| signature::missing(case, error))
+            sender::by_headers(case).unwrap_or_else(|| signature::missing(case, error))
         }
         VerifyError::MalformedSignature
         | VerifyError::UnsupportedVersion
@@ -82,7 +84,7 @@ fn likely(case: &Case<'_>, error: VerifyError) -> Finding {
             signature::absent_header(case).unwrap_or_else(|| signature::malformed(case))
         }
         VerifyError::MalformedTimestamp => match case.scheme().timestamp.as_ref() {
-            Some(source) => signature::unit_mismatch("another", source.unit),
+            Some(source) => timestamp::unit_mismatch("another", source.unit),
             None => signature::malformed(case),
         },
         _ => secret::other_kind(case)

@@ -1,23 +1,18 @@
-//! Signatures that are absent, cut, encoded in another way, or another sender's.
+//! Signatures that are absent, cut, or in another form.
 
-use std::cmp::Reverse;
-
-use super::{Finding, case::Case, cause::Cause};
+use super::{Finding, case::Case, cause::Cause, sender};
 use crate::{
     encoding::{Encoding, base64_to_vec},
     error::VerifyError,
     key,
     scheme::{
-        Algorithm, Field, Grammar, Place, Prefix, Scheme, SignatureSource, TimeUnit,
-        TimestampPlace, Values,
+        Algorithm, Field, Grammar, Place, Prefix, Scheme, SignatureSource, TimestampPlace, Values,
     },
 };
 
 /// The usual prefixes of signatures.
 const PREFIXES: [&str; 8] =
     ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "Bearer ", "Basic ", "Token "];
-/// The maximum number of presets to try.
-const MAX_PRESETS: usize = 24;
 
 /// Finds another encoding or algorithm under which the request is valid.
 pub(super) fn other_form(case: &Case<'_>) -> Option<Finding> {
@@ -81,165 +76,6 @@ fn other_prefix(case: &Case<'_>) -> Option<Finding> {
         }
     }
     None
-}
-
-/// Finds another unit of the timestamp under which the request is valid.
-pub(super) fn other_unit(case: &Case<'_>) -> Option<Finding> {
-    let source = case.scheme().timestamp.as_ref()?;
-    let units = [
-        TimeUnit::Seconds,
-        TimeUnit::Milliseconds,
-        TimeUnit::Rfc3339,
-        TimeUnit::Utc,
-        TimeUnit::Rfc1123,
-    ];
-    for unit in units.into_iter().filter(|unit| *unit != source.unit) {
-        let mut scheme = case.scheme().clone();
-        if let Some(source) = &mut scheme.timestamp {
-            source.unit = unit;
-        }
-        if case.holds_with(&case.with_scheme(scheme)) {
-            return Some(unit_mismatch(&format!("{unit:?}"), source.unit));
-        }
-    }
-    None
-}
-
-/// Finds a timestamp that was signed in the right unit, but sent in another one.
-pub(super) fn other_sent_unit(case: &Case<'_>) -> Option<Finding> {
-    let source = case.scheme().timestamp.as_ref()?;
-    let is_relevant = |name: &str| match &source.place {
-        TimestampPlace::Header(header) => name.eq_ignore_ascii_case(header),
-        TimestampPlace::Pair(_) | TimestampPlace::Before => {
-            let is_it = |place: &Place| match place {
-                Place::Header(header) => name.eq_ignore_ascii_case(header),
-                Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) | Place::Pointer(_) => {
-                    false
-                }
-            };
-            case.scheme().signatures.iter().any(|source| is_it(&source.place))
-        }
-        TimestampPlace::Pointer(_) | TimestampPlace::Form(_) | TimestampPlace::Claim(_) => false,
-    };
-    let mut headers = Vec::new();
-    case.head.visit(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
-    for at in 0..headers.len() {
-        let (name, value) = headers[at].clone();
-        if !is_relevant(&name) {
-            continue;
-        }
-        for other in other_times(&value) {
-            headers[at].1 = other;
-            if case.holds_with_headers(&headers) {
-                return Some(unit_mismatch("another", source.unit));
-            }
-        }
-        headers[at].1 = value;
-    }
-    None
-}
-
-/// Returns a header's value with its time in other units.
-fn other_times(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut values = Vec::new();
-    for unit in [TimeUnit::Rfc3339, TimeUnit::Utc, TimeUnit::Rfc1123] {
-        if let Some(time) = unit.parse(value.trim_ascii()) {
-            values.push(time.as_secs().to_string().into_bytes());
-            values.push(time.as_millis().to_string().into_bytes());
-        }
-    }
-    let mut at = 0;
-    while at < value.len() {
-        let len = value[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let digits = &value[at..at + len];
-        // A fraction of a second.
-        let rest = &value[at + len..];
-        let fraction = match rest.strip_prefix(b".") {
-            Some(rest) => 1 + rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
-            None => 0,
-        };
-        let mut with = |number: &[u8], rest: &[u8]| {
-            values.push([&value[..at], number, rest].concat());
-        };
-        match len {
-            10 => {
-                with(&[digits, b"000"].concat(), &rest[fraction..]);
-                if fraction > 1 {
-                    with(digits, &rest[fraction..]);
-                }
-            }
-            13 | 16 | 19 => {
-                with(&digits[..10], rest);
-                with(&digits[..13], rest);
-            }
-            _ => {}
-        }
-        at += len.max(1);
-    }
-    values
-}
-
-/// Describes a timestamp in another unit.
-pub(super) fn unit_mismatch(given: &str, expected: TimeUnit) -> Finding {
-    Finding::new(
-        Cause::TimestampUnit,
-        format!("send the timestamp in the unit `{expected:?}`"),
-        format!("the timestamp is in the unit `{given}`, but the scheme expects `{expected:?}`"),
-    )
-}
-
-/// Finds another preset under which the request is valid.
-pub(super) fn other_sender(case: &Case<'_>) -> Option<Finding> {
-    let scheme = case.scheme();
-    let is_present = |place: &Place| match place {
-        Place::Header(name) => case.head.header(name).is_some(),
-        Place::HeaderPrefix(prefix) => has_prefixed(case, prefix),
-        Place::Query(name) => case.head.single_query(name).is_some(),
-        Place::Form(_) | Place::Pointer(_) => false,
-    };
-    let is_candidate = |preset: &&Scheme| {
-        preset.name() != scheme.name() && preset.signatures.iter().any(|it| is_present(&it.place))
-    };
-    let mut presets: Vec<_> = Scheme::presets().filter(is_candidate).collect();
-    // The preset that reads the most headers of the request comes first.
-    presets.sort_by_key(|preset| {
-        let is_read = |name: &crate::scheme::Text| case.head.header(name).is_some();
-        Reverse(preset.header_names().filter(is_read).count())
-    });
-    let found = presets.into_iter().take(MAX_PRESETS).find(|preset| {
-        // A token proves nothing of its sender, so a token in a header of many senders is no sign.
-        let is_token = preset.algorithm().is_token();
-        (!is_token || !scheme.algorithm().is_token())
-            // Without a body, a signature of the head alone proves nothing of the rest.
-            && (!case.body.is_empty() || preset.signs_body())
-            && case.holds_with(&case.with_scheme((*preset).clone()))
-    })?;
-    Some(named(found.name(), "the request is valid under that scheme"))
-}
-
-/// Recognizes another sender by its headers.
-pub(super) fn other_headers(case: &Case<'_>) -> Option<Finding> {
-    let mut names = Vec::new();
-    case.head.visit(&mut |name, _| names.push(name));
-    names.truncate(100);
-    let (header, sender) = case.scheme().other_sender(&names)?;
-    Some(named(sender, &format!("the request has the header `{header}`, as this sender's have")))
-}
-
-fn named(sender: &str, detail: &str) -> Finding {
-    Finding::new(
-        Cause::OtherSender,
-        format!("use the scheme `{sender}`, or give this sender a URL of its own"),
-        format!("the request is from `{sender}`: {detail}"),
-    )
-}
-
-fn has_prefixed(case: &Case<'_>, prefix: &str) -> bool {
-    let mut has = false;
-    case.head.visit(&mut |name, _| {
-        has |= name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
-    });
-    has
 }
 
 /// Explains the absence of what the scheme needs in the head.
@@ -319,7 +155,7 @@ pub(super) fn absent_header(case: &Case<'_>) -> Option<Finding> {
     };
     let name = required.chain(signed).find(|name| !is_present(name))?;
     let what = format!("header `{name}`");
-    Some(other_headers(case).unwrap_or_else(|| missing_what(case, &what)))
+    Some(sender::by_headers(case).unwrap_or_else(|| missing_what(case, &what)))
 }
 
 /// Explains a signature that is not in the scheme's form.

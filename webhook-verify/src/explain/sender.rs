@@ -1,0 +1,63 @@
+//! Requests of another sender.
+
+use std::cmp::Reverse;
+
+use super::{Finding, case::Case, cause::Cause};
+use crate::scheme::{Place, Scheme, Text};
+
+/// The maximum number of presets to try.
+const MAX_PRESETS: usize = 24;
+
+/// Finds another preset under which the request is valid.
+pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
+    let scheme = case.scheme();
+    let is_present = |place: &Place| match place {
+        Place::Header(name) => case.head.header(name).is_some(),
+        Place::HeaderPrefix(prefix) => has_prefixed(case, prefix),
+        Place::Query(name) => case.head.single_query(name).is_some(),
+        Place::Form(_) | Place::Pointer(_) => false,
+    };
+    let is_candidate = |preset: &&Scheme| {
+        preset.name() != scheme.name() && preset.signatures.iter().any(|it| is_present(&it.place))
+    };
+    let mut presets: Vec<_> = Scheme::presets().filter(is_candidate).collect();
+    // The preset that reads the most headers of the request comes first.
+    presets.sort_by_key(|preset| {
+        let is_read = |name: &Text| case.head.header(name).is_some();
+        Reverse(preset.header_names().filter(is_read).count())
+    });
+    let found = presets.into_iter().take(MAX_PRESETS).find(|preset| {
+        // A token proves nothing of its sender, so a token in a header of many senders is no sign.
+        let is_token = preset.algorithm().is_token();
+        (!is_token || !scheme.algorithm().is_token())
+            // Without a body, a signature of the head alone proves nothing of the rest.
+            && (!case.body.is_empty() || preset.signs_body())
+            && case.holds_with(&case.with_scheme((*preset).clone()))
+    })?;
+    Some(named(found.name(), "the request is valid under that scheme"))
+}
+
+/// Recognizes another sender by its headers.
+pub(super) fn by_headers(case: &Case<'_>) -> Option<Finding> {
+    let mut names = Vec::new();
+    case.head.visit(&mut |name, _| names.push(name));
+    names.truncate(100);
+    let (header, sender) = case.scheme().other_sender(&names)?;
+    Some(named(sender, &format!("the request has the header `{header}`, as this sender's have")))
+}
+
+fn named(sender: &str, detail: &str) -> Finding {
+    Finding::new(
+        Cause::OtherSender,
+        format!("use the scheme `{sender}`, or give this sender a URL of its own"),
+        format!("the request is from `{sender}`: {detail}"),
+    )
+}
+
+fn has_prefixed(case: &Case<'_>, prefix: &str) -> bool {
+    let mut has = false;
+    case.head.visit(&mut |name, _| {
+        has |= name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
+    });
+    has
+}

@@ -1,0 +1,109 @@
+//! Timestamps in another unit.
+
+use super::{Finding, case::Case, cause::Cause};
+use crate::scheme::{Place, TimeUnit, TimestampPlace};
+
+/// Finds another unit of the timestamp under which the request is valid.
+pub(super) fn in_other_unit(case: &Case<'_>) -> Option<Finding> {
+    let source = case.scheme().timestamp.as_ref()?;
+    let units = [
+        TimeUnit::Seconds,
+        TimeUnit::Milliseconds,
+        TimeUnit::Rfc3339,
+        TimeUnit::Utc,
+        TimeUnit::Rfc1123,
+    ];
+    for unit in units.into_iter().filter(|unit| *unit != source.unit) {
+        let mut scheme = case.scheme().clone();
+        if let Some(source) = &mut scheme.timestamp {
+            source.unit = unit;
+        }
+        if case.holds_with(&case.with_scheme(scheme)) {
+            return Some(unit_mismatch(&format!("{unit:?}"), source.unit));
+        }
+    }
+    None
+}
+
+/// Finds a timestamp that was signed in the right unit, but sent in another one.
+pub(super) fn sent_in_other_unit(case: &Case<'_>) -> Option<Finding> {
+    let source = case.scheme().timestamp.as_ref()?;
+    let is_relevant = |name: &str| match &source.place {
+        TimestampPlace::Header(header) => name.eq_ignore_ascii_case(header),
+        TimestampPlace::Pair(_) | TimestampPlace::Before => {
+            let is_it = |place: &Place| match place {
+                Place::Header(header) => name.eq_ignore_ascii_case(header),
+                Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) | Place::Pointer(_) => {
+                    false
+                }
+            };
+            case.scheme().signatures.iter().any(|source| is_it(&source.place))
+        }
+        TimestampPlace::Pointer(_) | TimestampPlace::Form(_) | TimestampPlace::Claim(_) => false,
+    };
+    let mut headers = Vec::new();
+    case.head.visit(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+    for at in 0..headers.len() {
+        let (name, value) = headers[at].clone();
+        if !is_relevant(&name) {
+            continue;
+        }
+        for other in other_times(&value) {
+            headers[at].1 = other;
+            if case.holds_with_headers(&headers) {
+                return Some(unit_mismatch("another", source.unit));
+            }
+        }
+        headers[at].1 = value;
+    }
+    None
+}
+
+/// Returns a header's value with its time in other units.
+fn other_times(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    for unit in [TimeUnit::Rfc3339, TimeUnit::Utc, TimeUnit::Rfc1123] {
+        if let Some(time) = unit.parse(value.trim_ascii()) {
+            values.push(time.as_secs().to_string().into_bytes());
+            values.push(time.as_millis().to_string().into_bytes());
+        }
+    }
+    let mut at = 0;
+    while at < value.len() {
+        let len = value[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = &value[at..at + len];
+        // A fraction of a second.
+        let rest = &value[at + len..];
+        let fraction = match rest.strip_prefix(b".") {
+            Some(rest) => 1 + rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+            None => 0,
+        };
+        let mut with = |number: &[u8], rest: &[u8]| {
+            values.push([&value[..at], number, rest].concat());
+        };
+        match len {
+            10 => {
+                with(&[digits, b"000"].concat(), &rest[fraction..]);
+                if fraction > 1 {
+                    with(digits, &rest[fraction..]);
+                }
+            }
+            13 | 16 | 19 => {
+                with(&digits[..10], rest);
+                with(&digits[..13], rest);
+            }
+            _ => {}
+        }
+        at += len.max(1);
+    }
+    values
+}
+
+/// Describes a timestamp in another unit.
+pub(super) fn unit_mismatch(given: &str, expected: TimeUnit) -> Finding {
+    Finding::new(
+        Cause::TimestampUnit,
+        format!("send the timestamp in the unit `{expected:?}`"),
+        format!("the timestamp is in the unit `{given}`, but the scheme expects `{expected:?}`"),
+    )
+}
