@@ -1,4 +1,5 @@
 //! Lists schemes, verifies and replays recorded requests, and signs and sends new ones.
+//! Lists schemes, receives requests, verifies recorded ones, and signs new ones.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -9,6 +10,7 @@ mod explain;
 mod ids;
 mod inbox;
 mod input;
+mod listen;
 mod man;
 mod options;
 mod outgoing;
@@ -56,6 +58,7 @@ enum Command {
     Probe(Box<probe::Probe>),
     Send(Box<send::Send>),
     Replay(Box<replay::Replay>),
+    Listen(Box<listen::Listen>),
 }
 
 /// An error message for the user. The program then exits with 2.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Probe(probe) => probe.run(),
         Command::Send(send) => send.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Listen(listen) => listen.run(),
     };
     outcome.unwrap_or_else(|failure| {
         // It is not an error if the reader closes the pipe early.

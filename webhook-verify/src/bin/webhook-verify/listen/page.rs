@@ -1,0 +1,335 @@
+//! The page that shows the deliveries.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{Either, Full};
+use hyper::{
+    body::{Body, Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+    time::{sleep, timeout},
+};
+
+use super::{
+    arrived::Source,
+    fixture::{Fixtures, Recorded, can_sign},
+    guard::{Guard, protect, random},
+    hidden::Hidden,
+    history::List,
+    listener::{Class, Delivered, Listener},
+    record::file_name,
+    sender::Sender,
+};
+use crate::Failure;
+
+const PAGE: &str = include_str!("page.html");
+/// The maximum number of connections of browsers at a time. More wait.
+const MAX_CONNECTIONS: usize = 64;
+/// The maximum number of rows in a response.
+const MAX_ROWS: usize = 500;
+/// The longest start of a body that the page shows, in bytes.
+const MAX_SHOWN: usize = 256 * 1024;
+/// The shortest time between two messages about new deliveries.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A message after this time finds out whether the browser is gone.
+const IDLE: Duration = Duration::from_secs(15);
+
+pub(super) struct Page {
+    listener: Arc<Listener>,
+    fixtures: Arc<Fixtures>,
+    guard: Guard,
+    /// The address that senders use.
+    listen: SocketAddr,
+}
+
+type PageResponse = Response<Either<Full<Bytes>, Messages>>;
+
+impl Page {
+    pub(super) fn new(
+        listener: Arc<Listener>,
+        fixtures: Arc<Fixtures>,
+        address: SocketAddr,
+        listen: SocketAddr,
+    ) -> Result<Self, Failure> {
+        Ok(Self { listener, fixtures, guard: Guard::new(address)?, listen })
+    }
+
+    pub(super) async fn serve(self, socket: TcpListener) {
+        let page = Arc::new(self);
+        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            let Ok((stream, _)) = socket.accept().await else {
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let page = Arc::clone(&page);
+            let service = service_fn(move |request| {
+                let page = Arc::clone(&page);
+                async move { Ok::<_, Infallible>(page.respond(request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(async move {
+                let _ = connection.await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> PageResponse {
+        let (parts, _) = request.into_parts();
+        let Ok(nonce) = random() else { return plain(StatusCode::INTERNAL_SERVER_ERROR, "") };
+        let mut response = match self.guard.refuses(&parts) {
+            Some(reason) => plain(StatusCode::FORBIDDEN, reason),
+            None => self.route(&parts, &nonce).await,
+        };
+        protect(response.headers_mut(), &nonce);
+        response
+    }
+
+    async fn route(&self, parts: &Parts, nonce: &str) -> PageResponse {
+        let path: Vec<_> = parts.uri.path().split('/').skip(1).collect();
+        let query = parts.uri.query().unwrap_or_default();
+        let found = match (&parts.method, &path[..]) {
+            (&Method::GET, [""]) => Some(self.html(nonce)),
+            (&Method::GET, ["messages"]) => Some(self.messages()),
+            (&Method::GET, ["rows"]) => self.rows(query),
+            (&Method::GET, ["deliveries", number, what]) => self.delivery(number, what),
+            (&Method::POST, ["deliveries", number, "replay"]) => {
+                self.replay(number, query == "sign").await
+            }
+            _ => None,
+        };
+        found.unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "not found, or no longer kept"))
+    }
+
+    fn html(&self, nonce: &str) -> PageResponse {
+        let html = PAGE.replace("{{nonce}}", nonce).replace("{{token}}", &self.guard.token);
+        response(StatusCode::OK, "text/html; charset=utf-8", html)
+    }
+
+    fn rows(&self, query: &str) -> Option<PageResponse> {
+        let value = |name: &str| {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+        };
+        let list = List::named(&value("list")?)?;
+        let (from, count) = (value("from")?.parse().ok()?, value("count")?.parse().ok()?);
+        let (from, rows) = self.listener.history.rows(list, from, MAX_ROWS.min(count));
+        Some(as_json(&json!({"from": from, "rows": rows})))
+    }
+
+    fn delivery(&self, number: &str, what: &str) -> Option<PageResponse> {
+        let number = number.parse().ok()?;
+        let (summary, delivered) = self.listener.history.get(number)?;
+        if what == "details" {
+            let mut details = json!({"summary": summary});
+            if let Some(delivered) = delivered {
+                self.add_details(&mut details, &delivered);
+            }
+            return Some(as_json(&details));
+        }
+        let delivered = delivered?;
+        let sender = self.sender(&delivered);
+        match what {
+            "body" => {
+                let hidden = Hidden::of(sender, &delivered.arrived);
+                let body = hidden.body(&delivered.arrived.body);
+                Some(download(&format!("{number}.body"), body))
+            }
+            "response" => {
+                let response = delivered.forwarded.as_ref()?.result.as_ref().ok()?;
+                Some(download(&format!("{number}.response"), response.body.to_vec()))
+            }
+            "fixture" => {
+                let sender = sender?;
+                let row = self.fixtures.row(number, &delivered, sender);
+                let name = file_name(number, delivered.at, sender.scheme.name());
+                Some(download(&name, format!("{row:#}\n").into_bytes()))
+            }
+            "curl" => {
+                let request = Recorded::of(&delivered.arrived);
+                let line = request.curl(sender, &format!("http://{}", self.listen))?;
+                Some(response(StatusCode::OK, "text/plain; charset=utf-8", line))
+            }
+            _ => None,
+        }
+    }
+
+    fn sender(&self, delivered: &Delivered) -> Option<&Sender> {
+        delivered.sender.map(|at| &self.listener.senders[at])
+    }
+
+    fn add_details(&self, details: &mut Value, delivered: &Delivered) {
+        let (sender, arrived) = (self.sender(delivered), &delivered.arrived);
+        let hidden = Hidden::of(sender, arrived);
+        let facts = delivered.facts.as_ref();
+        details["target"] = hidden.target(&arrived.target).into();
+        details["headers"] = json!(hidden.headers(&arrived.headers));
+        let shown = hidden.body(&arrived.body[..arrived.body.len().min(MAX_SHOWN)]);
+        details["body"] = body_of(&shown, arrived.body.len());
+        details["is_complete"] = arrived.is_complete.into();
+        details["reason"] = json!(delivered.refusal.as_ref().map(|(code, _)| *code));
+        details["explanation"] = json!(delivered.refusal.as_ref().map(|(_, text)| text));
+        details["id"] = json!(facts.and_then(|facts| facts.id.as_deref()));
+        details["events"] = json!(facts.map(|facts| &facts.events));
+        details["events_total"] = json!(facts.map(|facts| facts.events_total));
+        details["can_save"] = sender.is_some().into();
+        details["can_sign"] = sender
+            .is_some_and(|it| can_sign(it.scheme.algorithm()) && facts.is_some())
+            .into();
+        details["has_secret"] = self.fixtures.with_secrets().into();
+        if let Some(forwarded) = &delivered.forwarded {
+            let ms = (forwarded.took.as_secs_f64() * 1e5).round() / 100.0;
+            details["forward"] = match &forwarded.result {
+                Err(error) => json!({"url": hidden.target(&forwarded.url), "ms": ms, "error": error}),
+                Ok(response) => {
+                    let body = &response.body;
+                    json!({
+                        "url": hidden.target(&forwarded.url),
+                        "ms": ms,
+                        "status": response.status.as_u16(),
+                        "headers": hidden.headers(&response.headers),
+                        "body": body_of(&body[..body.len().min(MAX_SHOWN)], body.len()),
+                    })
+                }
+            };
+        }
+    }
+
+    /// Sends a request through the receiver again, as it was or signed with the current time.
+    async fn replay(&self, number: &str, sign: bool) -> Option<PageResponse> {
+        let number = number.parse().ok()?;
+        let (summary, delivered) = self.listener.history.get(number)?;
+        let delivered = delivered?;
+        let arrived = &delivered.arrived;
+        let mut request = Request::new(Source::Memory(Some(arrived.body.clone())));
+        *request.method_mut() = arrived.method.parse().ok()?;
+        *request.uri_mut() = arrived.target.parse().ok()?;
+        *request.headers_mut() = arrived.headers.clone();
+        if sign && summary.class != Class::Refused {
+            let sender = self.sender(&delivered)?;
+            let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let signed = Recorded::of(arrived).signed(sender, &sender.secret, &delivered, now)?;
+            *request.uri_mut() = signed.target.parse().ok()?;
+            request.headers_mut().clear();
+            for (name, value) in &signed.headers {
+                let name: header::HeaderName = name.parse().ok()?;
+                request.headers_mut().append(name, HeaderValue::from_str(value).ok()?);
+            }
+            *request.body_mut() = Source::Memory(Some(signed.body));
+        }
+        let listener = Arc::clone(&self.listener);
+        // A browser that goes away does not interrupt the request.
+        let replay = tokio::spawn(async move { listener.receive(request, Some(number)).await });
+        let status = replay.await.ok()?.status().as_u16();
+        Some(as_json(&json!({"status": status})))
+    }
+
+    /// Returns messages about new deliveries, until the browser goes away.
+    fn messages(&self) -> PageResponse {
+        let (sender, messages) = mpsc::channel(1);
+        let listener = Arc::clone(&self.listener);
+        tokio::spawn(async move {
+            let mut changes = listener.history.changes();
+            loop {
+                changes.mark_unchanged();
+                let ranges = List::ALL.map(|(name, list)| {
+                    let (begin, end) = listener.history.range(list);
+                    (name.to_owned(), json!([begin, end]))
+                });
+                let ranges = Value::Object(ranges.into_iter().collect());
+                if sender.send(Bytes::from(format!("data: {ranges}\n\n"))).await.is_err() {
+                    return;
+                }
+                sleep(PAUSE).await;
+                while timeout(IDLE, changes.changed()).await.is_err() {
+                    if sender.send(Bytes::from_static(b":\n\n")).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        let mut response = Response::new(Either::Right(Messages(messages)));
+        let kind = HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+}
+
+/// Server-sent events.
+struct Messages(mpsc::Receiver<Bytes>);
+
+impl Body for Messages {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|message| message.map(|data| Ok(Frame::data(data))))
+    }
+}
+
+/// Describes the start of a body. A body that is not text is in base64.
+fn body_of(shown: &[u8], len: usize) -> Value {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    // The cut may be within a character.
+    let text = match std::str::from_utf8(shown) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_none() && shown.len() >= MAX_SHOWN => {
+            std::str::from_utf8(&shown[..error.valid_up_to()]).ok()
+        }
+        Err(_) => None,
+    };
+    let text = text.filter(|text| !text.contains('\0'));
+    match text {
+        Some(text) => json!({"text": text, "bytes": len, "is_cut": len > MAX_SHOWN}),
+        None => {
+            let start = &shown[..shown.len().min(4096)];
+            json!({"base64": STANDARD.encode(start), "bytes": len, "is_cut": len > start.len()})
+        }
+    }
+}
+
+fn response(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> PageResponse {
+    let mut response = Response::new(Either::Left(Full::new(body.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> PageResponse {
+    response(status, "text/plain; charset=utf-8", text)
+}
+
+fn as_json(value: &Value) -> PageResponse {
+    response(StatusCode::OK, "application/json", value.to_string())
+}
+
+/// Returns bytes that a browser saves, and does not interpret.
+fn download(name: &str, body: Vec<u8>) -> PageResponse {
+    let mut response = response(StatusCode::OK, "application/octet-stream", body);
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
