@@ -9,6 +9,7 @@ mod replay;
 mod send;
 mod shells;
 mod target;
+mod listen;
 
 use std::{
     collections::BTreeSet,

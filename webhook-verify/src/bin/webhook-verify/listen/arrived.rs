@@ -67,7 +67,8 @@ impl Tee {
         let rest = async {
             while self.state == State::Open
                 && std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.is_some()
-            {}
+            {
+            }
         };
         let _ = timeout(wait, rest).await;
     }
@@ -127,4 +128,3 @@ impl Stream for Tee {
         })
     }
 }
-

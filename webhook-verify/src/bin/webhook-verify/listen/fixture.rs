@@ -56,7 +56,12 @@ impl Fixtures {
     pub(super) fn row(&self, number: u64, delivered: &Delivered, sender: &Sender) -> Value {
         let request = Recorded::of(&delivered.arrived);
         let is_valid = delivered.class != Class::Refused;
-        let name = format!("{} {number}", date(delivered.at).date());
+        let title = match (&delivered.refusal, &delivered.facts) {
+            (Some((reason, _)), _) => (*reason).to_owned(),
+            (None, Some(facts)) => facts.title(),
+            (None, None) => "handshake".to_owned(),
+        };
+        let name = format!("{title} {number}, {}", date(delivered.at).date());
         let row = Row { delivered, sender, name };
         let Some(secret) = self.secrets.get(sender.scheme.name()) else {
             return row.with(&request, &sender.secret, None);
@@ -65,9 +70,8 @@ impl Fixtures {
         let note = "the real secret is replaced";
         if is_valid && !sender.sends_secret() {
             let signed = hidden.signed(sender, secret, delivered, delivered.at);
-            let row = signed.map(|signed| {
-                row.with(&signed, secret, Some("signed again with a random secret"))
-            });
+            let row = signed
+                .map(|signed| row.with(&signed, secret, Some("signed again with a random secret")));
             if let Some(row) = row.filter(|row| row["expect"] == "valid") {
                 return row;
             }

@@ -11,8 +11,19 @@ const LEFT: usize = 6;
 const MIN_RUN: usize = 16;
 /// Parts of the names of headers and parameters whose values are hidden.
 const NAMES: [&str; 13] = [
-    "apikey", "api-key", "auth", "cookie", "credential", "digest", "hmac", "jwt", "password", "secret",
-    "sig", "token", "verify",
+    "apikey",
+    "api-key",
+    "auth",
+    "cookie",
+    "credential",
+    "digest",
+    "hmac",
+    "jwt",
+    "password",
+    "secret",
+    "sig",
+    "token",
+    "verify",
 ];
 
 /// The texts of a request that are hidden.

@@ -256,3 +256,75 @@ fn size(delivered: &Delivered) -> usize {
     };
     OVERHEAD + request + response
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{super::arrived::Arrived, *};
+
+    fn delivered(class: Class, body: usize, key: Option<u8>) -> Arc<Delivered> {
+        Arc::new(Delivered {
+            at: Duration::from_secs(1),
+            took: Duration::ZERO,
+            sender: None,
+            arrived: Arrived {
+                method: "POST".into(),
+                target: "/".into(),
+                headers: http::HeaderMap::new(),
+                body: Bytes::from(vec![0; body]),
+                is_complete: true,
+            },
+            class,
+            status: 204,
+            refusal: None,
+            facts: None,
+            attempt: None,
+            key: key.map(|byte| ClaimKey::from([byte; 32])),
+            duplicate_of: None,
+            forwarded: None,
+            replay_of: None,
+        })
+    }
+
+    #[test]
+    fn rows_and_contents_have_limits_of_their_own() {
+        let history = History::with_limits(5, 3 * (OVERHEAD + 1001));
+        for number in 1..=9 {
+            let class = if number % 2 == 0 { Class::Refused } else { Class::Delivered };
+            let added = history.add(&delivered(class, 1000, Some(number)), None);
+            assert_eq!(added, u64::from(number));
+        }
+        let all = List::named("all").unwrap();
+        assert_eq!(history.range(all), (5, 10));
+        let kept = |number| history.get(number).map(|(_, delivered)| delivered.is_some());
+        let expected = [None, Some(false), Some(false), Some(true), Some(true), Some(true), None];
+        assert_eq!([4, 5, 6, 7, 8, 9, 10].map(kept), expected);
+        let state = history.lock();
+        assert_eq!(state.kept, 3 * (OVERHEAD + 1001));
+        assert_eq!(state.firsts.len(), 5);
+        drop(state);
+        // Places in the list of a class do not move.
+        let refused = List::named("refused").unwrap();
+        assert_eq!(history.range(refused), (2, 4));
+        let numbers = |from| {
+            let (from, rows) = history.rows(refused, from, 9);
+            (from, rows.iter().map(|row| row.number).collect::<Vec<_>>())
+        };
+        assert_eq!(numbers(0), (2, vec![6, 8]));
+        assert_eq!(numbers(3), (3, vec![8]));
+        assert_eq!(numbers(99), (4, vec![]));
+        assert!(history.first(&ClaimKey::from([4; 32])).is_none());
+        assert_eq!(history.first(&ClaimKey::from([5; 32])).unwrap().number, 5);
+    }
+
+    #[test]
+    fn the_last_delivery_is_kept_even_if_it_is_over_the_limit() {
+        let history = History::with_limits(9, 10);
+        for _ in 0..3 {
+            history.add(&delivered(Class::Delivered, 1000, None), None);
+        }
+        let kept = [1, 2, 3].map(|number| history.get(number).unwrap().1.is_some());
+        assert_eq!(kept, [false, false, true]);
+    }
+}

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
 
 use super::{
     listener::{Class, Delivered, Listener},
@@ -23,7 +26,8 @@ const WAITING: usize = 1024;
 /// Prints lines, on a thread of its own: a terminal may stop at any time.
 #[derive(Clone)]
 pub(super) struct Lines {
-    lines: mpsc::Sender<String>,
+    /// Lines, and `None` at the end.
+    lines: mpsc::Sender<Option<String>>,
     json: bool,
     style: Style,
 }
@@ -43,10 +47,10 @@ struct Style {
 
 impl Lines {
     pub(super) fn start(json: bool) -> (Self, Output) {
-        let (lines, mut waiting) = mpsc::channel::<String>(WAITING);
+        let (lines, mut waiting) = mpsc::channel::<Option<String>>(WAITING);
         let (fail, failed) = oneshot::channel();
         let thread = thread::spawn(move || {
-            while let Some(line) = waiting.blocking_recv() {
+            while let Some(Some(line)) = waiting.blocking_recv() {
                 let mut out = io::stdout().lock();
                 if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
                     let _ = fail.send(error);
@@ -61,7 +65,7 @@ impl Lines {
     pub(super) async fn say(&self, text: &str, value: &Value) {
         let line = if self.json { value.to_string() } else { text.to_owned() };
         // Without a reader, the program ends.
-        let _ = self.lines.send(line + "\n").await;
+        let _ = self.lines.send(Some(line + "\n")).await;
     }
 
     /// Prints the line of a delivery.
@@ -80,7 +84,7 @@ impl Lines {
                 self.style.line(delivered, named)
             }
         };
-        let _ = self.lines.send(line + "\n").await;
+        let _ = self.lines.send(Some(line + "\n")).await;
     }
 
     /// Prints a line about a connection that is not HTTP.
@@ -96,14 +100,15 @@ impl Lines {
             }
             false => self.style.with_mark(at, Class::Refused, &text),
         };
-        let _ = self.lines.send(line + "\n").await;
+        let _ = self.lines.send(Some(line + "\n")).await;
     }
 }
 
 impl Output {
     /// Waits until all lines are printed.
-    pub(super) fn end(self) {
-        let _ = self.thread.join();
+    pub(super) async fn end(self, lines: Lines) {
+        let _ = lines.lines.send(None).await;
+        let _ = spawn_blocking(|| self.thread.join()).await;
     }
 }
 
@@ -113,10 +118,7 @@ impl Style {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
         let is_utf8 = |name: String| name.to_lowercase().replace('-', "").contains("utf8");
         let is_dumb = set("NO_COLOR").is_some() || set("TERM").is_none_or(|name| name == "dumb");
-        Self {
-            color: io::stdout().is_terminal() && !is_dumb,
-            utf8: locale.is_none_or(is_utf8),
-        }
+        Self { color: io::stdout().is_terminal() && !is_dumb, utf8: locale.is_none_or(is_utf8) }
     }
 
     fn with_mark(self, at: Duration, class: Class, text: &str) -> String {

@@ -105,9 +105,10 @@ impl Listener {
     ) -> Response<Full<Bytes>> {
         let (started, at) = (Instant::now(), SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default());
         let (parts, body) = request.into_parts();
-        let index = self.senders.iter().position(|sender| {
-            sender.path.as_deref().is_none_or(|path| path == parts.uri.path())
-        });
+        let index = self
+            .senders
+            .iter()
+            .position(|sender| sender.path.as_deref().is_none_or(|path| path == parts.uri.path()));
         let limit = index.map_or(MAX_UNKNOWN, |at| self.senders[at].receiver.body_limit());
         let mut tee = Tee::new(body, limit);
         let (verdict, mut notes) = match index.map(|at| &self.senders[at]) {
@@ -239,7 +240,8 @@ impl Facts {
         {
             return event_type.clone();
         }
-        let mut types: Vec<_> = self.events.iter().filter_map(|(kind, _)| kind.as_deref()).collect();
+        let mut types: Vec<_> =
+            self.events.iter().filter_map(|(kind, _)| kind.as_deref()).collect();
         types.dedup();
         let others = types.len().saturating_sub(3);
         let named = types.into_iter().take(3).collect::<Vec<_>>().join(", ");

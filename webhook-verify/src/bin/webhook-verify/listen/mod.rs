@@ -102,7 +102,8 @@ impl Listen {
             None if self.senders.settings().is_empty() => vec![Default::default()],
             None => self.senders.settings().to_vec(),
         };
-        let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let _guard = runtime.enter();
         let senders = sender::senders(&settings, &schemes)?;
         let fixtures = Arc::new(Fixtures::new(self.record_secrets, &senders));
@@ -161,14 +162,15 @@ impl Listen {
             let page = Page::new(Arc::clone(&listener), fixtures, own, address)?;
             tokio::spawn(page.serve(socket));
         }
-        let stop = server::signal();
-        let (ended, mut failed) = (server::serve(listener, socket, stop), output.failed);
-        let failure = tokio::select! {
-            () = ended => None,
-            error = &mut failed => error.ok(),
+        let mut failure = None;
+        let stop = async {
+            tokio::select! {
+                () = server::signal() => {}
+                error = &mut output.failed => failure = error.ok(),
+            }
         };
-        output.failed = failed;
-        drop(lines);
+        server::serve(listener, socket, stop).await;
+        output.end(lines).await;
         match failure {
             Some(error) => Err(error.into()),
             None => Ok(ExitCode::SUCCESS),

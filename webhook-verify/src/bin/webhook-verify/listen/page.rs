@@ -192,14 +192,15 @@ impl Page {
         details["events"] = json!(facts.map(|facts| &facts.events));
         details["events_total"] = json!(facts.map(|facts| facts.events_total));
         details["can_save"] = sender.is_some().into();
-        details["can_sign"] = sender
-            .is_some_and(|it| can_sign(it.scheme.algorithm()) && facts.is_some())
-            .into();
+        details["can_sign"] =
+            sender.is_some_and(|it| can_sign(it.scheme.algorithm()) && facts.is_some()).into();
         details["has_secret"] = self.fixtures.with_secrets().into();
         if let Some(forwarded) = &delivered.forwarded {
             let ms = (forwarded.took.as_secs_f64() * 1e5).round() / 100.0;
             details["forward"] = match &forwarded.result {
-                Err(error) => json!({"url": hidden.target(&forwarded.url), "ms": ms, "error": error}),
+                Err(error) => {
+                    json!({"url": hidden.target(&forwarded.url), "ms": ms, "error": error})
+                }
                 Ok(response) => {
                     let body = &response.body;
                     json!({

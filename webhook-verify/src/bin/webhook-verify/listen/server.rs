@@ -52,7 +52,8 @@ pub(super) async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let (own, working) = (Arc::clone(&listener), working.clone());
-        let service = service_fn(move |request| respond(Arc::clone(&own), request, working.clone()));
+        let service =
+            service_fn(move |request| respond(Arc::clone(&own), request, working.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
