@@ -89,10 +89,10 @@ impl Sent {
 
 /// Returns a signed request.
 fn signed(scheme: &str, secret: &str, target: &str, body: impl Into<Vec<u8>>) -> Sent {
-    signed_by(Signer::new(Scheme::preset(scheme).unwrap(), secret).unwrap().target(target), body)
+    signed_by(&Signer::new(Scheme::preset(scheme).unwrap(), secret).unwrap().target(target), body)
 }
 
-fn signed_by(signer: Signer, body: impl Into<Vec<u8>>) -> Sent {
+fn signed_by(signer: &Signer, body: impl Into<Vec<u8>>) -> Sent {
     let signed = signer.sign(body.into()).unwrap();
     Sent {
         method: signed.method,

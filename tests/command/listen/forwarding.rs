@@ -112,3 +112,16 @@ async fn a_sender_that_disconnects_does_not_stop_a_request() {
     target.next();
     assert_eq!(listening.next()["status"], 200);
 }
+
+/// The query of a request may be its token.
+#[tokio::test]
+async fn no_query_is_printed() {
+    let target = Target::start(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let listening = forwarding(&target.url, &[]);
+    let request = signed("stripe", "whsec_x", "/a?token=hush", r#"{"id":"evt_1"}"#);
+    listening.send(&request).await;
+    let line = listening.line();
+    assert!(line.contains(&format!("{}/a\"", target.url)), "{line}");
+    assert!(!line.contains("hush"), "{line}");
+    assert!(target.next().0.starts_with("POST /a?token=hush "));
+}

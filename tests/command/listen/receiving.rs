@@ -142,7 +142,7 @@ async fn a_file_describes_senders_by_path() {
     let listening = Listening::start(&["--config", config, "--no-page"]);
     assert_eq!(listening.send(&signed("github", "g", "/a", "{}")).await.status, 204);
     let twilio = Signer::new(Scheme::preset("twilio").unwrap(), "tw").unwrap();
-    let twilio = signed_by(twilio.target("/sms").public_url(url), "a=b");
+    let twilio = signed_by(&twilio.target("/sms").public_url(url), "a=b");
     assert_eq!(listening.send(&twilio).await.status, 204);
 
     for (text_of_file, said) in [

@@ -117,7 +117,7 @@ async fn fixtures_of_all_senders_are_valid() {
         for parameter in &scheme.describe().parameters {
             signer = signer.parameter(parameter, "p");
         }
-        let request: Sent = signed_by(signer, body_of(scheme).as_bytes());
+        let request: Sent = signed_by(&signer, body_of(scheme).as_bytes());
         let listening = Listening::start(&arguments);
         let status = listening.send(&request).await.status;
         let line = listening.next();

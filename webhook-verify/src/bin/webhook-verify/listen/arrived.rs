@@ -25,12 +25,6 @@ pub(super) struct Arrived {
     pub(super) is_complete: bool,
 }
 
-impl Arrived {
-    pub(super) fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
-}
-
 /// The body of a request.
 pub(super) enum Source {
     /// It comes from a connection.

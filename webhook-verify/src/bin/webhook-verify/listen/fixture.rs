@@ -224,7 +224,7 @@ impl Recorded {
                 name.clone_from(main);
             }
         }
-        headers.retain(|(name, _)| !is_signature(&description.signatures, name));
+        headers.retain(|(name, _)| !is_signature(&sender.signatures, name));
         for (name, value) in signed.headers {
             let place = headers.iter().position(|(known, _)| known.eq_ignore_ascii_case(&name));
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));

@@ -22,6 +22,7 @@ pub(super) struct Forward {
 
 /// What became of a forwarded request.
 pub(super) struct Forwarded {
+    /// The URL without its query.
     pub(super) url: String,
     pub(super) took: Duration,
     /// The response, or the reason why there is none.
@@ -40,7 +41,9 @@ impl Forward {
     pub(super) async fn send(&self, arrived: &Arrived) -> Forwarded {
         let started = Instant::now();
         let url = url_for(&self.to, &arrived.target);
-        let shown = url.as_ref().map_or_else(|_| self.to.to_string(), Uri::to_string);
+        // A query may contain a token.
+        let shown = url.as_ref().unwrap_or(&self.to).to_string();
+        let shown = shown.split('?').next().unwrap_or_default().to_owned();
         let (result, is_late) = match url.and_then(|url| request(arrived, url)) {
             Err(error) => (Err(error.to_string()), false),
             Ok(request) => match timeout(self.limit, self.client.send(request)).await {
@@ -121,6 +124,7 @@ fn url_for(to: &Uri, target: &str) -> Result<Uri, http::Error> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::url_for;
 

@@ -44,7 +44,7 @@ impl Hidden {
             hidden.texts.push(sender.secret.to_string());
             hidden.texts.push(percent_encoded(&sender.secret));
         }
-        for place in sender.scheme.describe().signatures {
+        for place in &sender.signatures {
             let place = place.split(": ").next().unwrap_or_default();
             match place.split_once(' ') {
                 Some(("header" | "query", name)) => hidden.names.push(name.to_ascii_lowercase()),
@@ -102,7 +102,7 @@ impl Hidden {
         format!("{}?{}", self.text(path), pairs.collect::<Vec<_>>().join("&"))
     }
 
-    fn text(&self, text: &str) -> String {
+    pub(super) fn text(&self, text: &str) -> String {
         self.texts.iter().fold(text.to_owned(), |text, hidden| text.replace(&**hidden, "…"))
     }
 

@@ -121,14 +121,15 @@ impl History {
 
     /// Adds a delivery, and returns its number. The oldest ones make room.
     pub(super) fn add(&self, delivered: &Arc<Delivered>, sender: Option<&Sender>) -> u64 {
+        let mut summary = Summary::of(delivered, sender);
         let mut state = self.lock();
         let number = state.begin + state.entries.len() as u64;
+        summary.number = number;
         if let Some(key) = delivered.key {
             state.firsts.insert(key, First { number, at: delivered.at });
         }
         state.kept += size(delivered);
         state.classes.entry(delivered.class).or_default().numbers.push_back(number);
-        let summary = Summary::of(number, delivered, sender);
         let kept = Some(Arc::clone(delivered));
         state.entries.push_back(Entry { summary, key: delivered.key, delivered: kept });
         while state.entries.len() > self.max_listed {
@@ -218,7 +219,7 @@ impl State {
 }
 
 impl Summary {
-    fn of(number: u64, delivered: &Delivered, sender: Option<&Sender>) -> Self {
+    fn of(delivered: &Delivered, sender: Option<&Sender>) -> Self {
         let hidden = Hidden::of(sender, &delivered.arrived);
         let title = match (&delivered.refusal, &delivered.facts) {
             (Some((_, explanation)), _) => explanation.clone(),
@@ -226,14 +227,14 @@ impl Summary {
             (None, None) => "verification handshake".to_owned(),
         };
         Self {
-            number,
+            number: 0,
             at: delivered.at.as_millis() as u64,
             class: delivered.class,
             status: delivered.status,
             scheme: sender.map(|sender| sender.scheme.name().into()),
             method: delivered.arrived.method.chars().take(20).collect(),
             target: hidden.target(&delivered.arrived.target).chars().take(200).collect(),
-            title,
+            title: hidden.text(&title),
             attempt: delivered.attempt,
             duplicate_of: delivered.duplicate_of.map(|first| first.number),
             replay_of: delivered.replay_of,
@@ -258,6 +259,7 @@ fn size(delivered: &Delivered) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use bytes::Bytes;
 

@@ -159,7 +159,7 @@ impl Listen {
         let (text, value) = self.greeting(address, page_address, &listener.senders);
         lines.say(&text, &value).await;
         if let (Some(socket), Some(own)) = (page, page_address) {
-            let page = Page::new(Arc::clone(&listener), fixtures, own, address)?;
+            let page = Page::new(Arc::clone(&listener), fixtures, own, address, value)?;
             tokio::spawn(page.serve(socket));
         }
         let mut failure = None;

@@ -31,7 +31,7 @@ use super::{
     guard::{Guard, protect, random},
     hidden::Hidden,
     history::List,
-    listener::{Class, Delivered, Listener},
+    listener::{Class, Delivered, Facts, Listener},
     record::file_name,
     sender::Sender,
 };
@@ -55,6 +55,10 @@ pub(super) struct Page {
     guard: Guard,
     /// The address that senders use.
     listen: SocketAddr,
+    /// The first line of the output, as JSON.
+    about: Value,
+    /// A random text by which a browser notices that the command was restarted.
+    run: String,
 }
 
 type PageResponse = Response<Either<Full<Bytes>, Messages>>;
@@ -65,8 +69,10 @@ impl Page {
         fixtures: Arc<Fixtures>,
         address: SocketAddr,
         listen: SocketAddr,
+        about: Value,
     ) -> Result<Self, Failure> {
-        Ok(Self { listener, fixtures, guard: Guard::new(address)?, listen })
+        let guard = Guard::new(address)?;
+        Ok(Self { listener, fixtures, guard, listen, about, run: random()? })
     }
 
     pub(super) async fn serve(self, socket: TcpListener) {
@@ -109,6 +115,7 @@ impl Page {
         let query = parts.uri.query().unwrap_or_default();
         let found = match (&parts.method, &path[..]) {
             (&Method::GET, [""]) => Some(self.html(nonce)),
+            (&Method::GET, ["about"]) => Some(as_json(&self.about)),
             (&Method::GET, ["messages"]) => Some(self.messages()),
             (&Method::GET, ["rows"]) => self.rows(query),
             (&Method::GET, ["deliveries", number, what]) => self.delivery(number, what),
@@ -122,6 +129,7 @@ impl Page {
 
     fn html(&self, nonce: &str) -> PageResponse {
         let html = PAGE.replace("{{nonce}}", nonce).replace("{{token}}", &self.guard.token);
+        let html = html.replace("{{run}}", &self.run);
         response(StatusCode::OK, "text/html; charset=utf-8", html)
     }
 
@@ -188,8 +196,11 @@ impl Page {
         details["is_complete"] = arrived.is_complete.into();
         details["reason"] = json!(delivered.refusal.as_ref().map(|(code, _)| *code));
         details["explanation"] = json!(delivered.refusal.as_ref().map(|(_, text)| text));
-        details["id"] = json!(facts.and_then(|facts| facts.id.as_deref()));
-        details["events"] = json!(facts.map(|facts| &facts.events));
+        let text = |text: &Option<String>| text.as_deref().map(|text| hidden.text(text));
+        let event = |(kind, id): &_| (text(kind), text(id));
+        let events = |facts: &Facts| facts.events.iter().map(event).collect::<Vec<_>>();
+        details["id"] = json!(facts.and_then(|facts| text(&facts.id)));
+        details["events"] = json!(facts.map(events));
         details["events_total"] = json!(facts.map(|facts| facts.events_total));
         details["can_save"] = sender.is_some().into();
         details["can_sign"] =
@@ -199,12 +210,12 @@ impl Page {
             let ms = (forwarded.took.as_secs_f64() * 1e5).round() / 100.0;
             details["forward"] = match &forwarded.result {
                 Err(error) => {
-                    json!({"url": hidden.target(&forwarded.url), "ms": ms, "error": error})
+                    json!({"url": forwarded.url, "ms": ms, "error": error})
                 }
                 Ok(response) => {
                     let body = &response.body;
                     json!({
-                        "url": hidden.target(&forwarded.url),
+                        "url": forwarded.url,
                         "ms": ms,
                         "status": response.status.as_u16(),
                         "headers": hidden.headers(&response.headers),
@@ -247,7 +258,7 @@ impl Page {
     /// Returns messages about new deliveries, until the browser goes away.
     fn messages(&self) -> PageResponse {
         let (sender, messages) = mpsc::channel(1);
-        let listener = Arc::clone(&self.listener);
+        let (listener, run) = (Arc::clone(&self.listener), self.run.clone());
         tokio::spawn(async move {
             let mut changes = listener.history.changes();
             loop {
@@ -256,8 +267,9 @@ impl Page {
                     let (begin, end) = listener.history.range(list);
                     (name.to_owned(), json!([begin, end]))
                 });
-                let ranges = Value::Object(ranges.into_iter().collect());
-                if sender.send(Bytes::from(format!("data: {ranges}\n\n"))).await.is_err() {
+                let lists = Value::Object(ranges.into_iter().collect());
+                let message = json!({"run": run, "lists": lists});
+                if sender.send(Bytes::from(format!("data: {message}\n\n"))).await.is_err() {
                     return;
                 }
                 sleep(PAUSE).await;

@@ -21,6 +21,8 @@ pub(super) struct Sender {
     pub(super) url: Option<String>,
     /// The header of the shared-header scheme.
     pub(super) header: Option<String>,
+    /// The places of the signature, as the scheme's description names them.
+    pub(super) signatures: Vec<String>,
 }
 
 /// Creates the receivers. A single sender gets every path, unless the settings have a path.
@@ -100,6 +102,7 @@ impl Sender {
             parameters: settings.parameters.clone(),
             url: url.map(Into::into),
             header: settings.header.clone(),
+            signatures: scheme.describe().signatures,
             scheme,
         })
     }
