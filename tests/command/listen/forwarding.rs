@@ -1,6 +1,6 @@
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
-use integration_tests::raw_request;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::sleep};
 
 use super::{Listening, Target, signed, stripe};
 
@@ -100,16 +100,20 @@ async fn a_server_that_is_down_or_hangs_is_a_bad_gateway() {
     assert_eq!(listening.send(&stripe("evt_1")).await.status, 502);
 }
 
-/// The handler ends, and its line is printed, although the sender is gone.
+/// The request ends, and its line is printed, although the sender is gone.
 #[tokio::test]
 async fn a_sender_that_disconnects_does_not_stop_a_request() {
     let target = Target::start(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     let listening = forwarding(&target.url, &[]);
-    let request = stripe("evt_1");
-    let mut connection = integration_tests::Connection::open(listening.addr).await;
-    connection.send(&raw_request("POST", "/", &request.headers, &request.body)).await;
-    drop(connection);
+    let hold = target.hold().await;
+    let mut sender = TcpStream::connect(listening.addr).await.unwrap();
+    sender.write_all(&stripe("evt_1").raw()).await.unwrap();
     target.next();
+    // A reset, which ends the connection at once.
+    sender.set_zero_linger().unwrap();
+    drop(sender);
+    sleep(Duration::from_millis(200)).await;
+    drop(hold);
     assert_eq!(listening.next()["status"], 200);
 }
 

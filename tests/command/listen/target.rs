@@ -3,15 +3,21 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    sync::mpsc::{self, Receiver},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
     thread,
 };
 
 use integration_tests::PATIENCE;
+use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) struct Target {
     pub(crate) url: String,
     requests: Receiver<(String, Vec<u8>)>,
+    /// Is locked while a response is written.
+    responds: Arc<Mutex<()>>,
 }
 
 impl Target {
@@ -20,9 +26,11 @@ impl Target {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", socket.local_addr().unwrap());
         let (sender, requests) = mpsc::channel();
+        let responds = Arc::<Mutex<()>>::default();
+        let gate = Arc::clone(&responds);
         thread::spawn(move || {
             for stream in socket.incoming() {
-                let sender = sender.clone();
+                let (sender, gate) = (sender.clone(), Arc::clone(&gate));
                 thread::spawn(move || {
                     let mut stream = BufReader::new(stream.unwrap());
                     while let Some(request) = read(&mut stream) {
@@ -30,17 +38,23 @@ impl Target {
                         if response.is_empty() {
                             thread::park();
                         }
+                        let _guard = gate.blocking_lock();
                         let _ = stream.get_mut().write_all(response);
                     }
                 });
             }
         });
-        Self { url, requests }
+        Self { url, requests, responds }
     }
 
     /// Returns the head and the body of the next request.
     pub(crate) fn next(&self) -> (String, Vec<u8>) {
         self.requests.recv_timeout(PATIENCE).expect("a forwarded request")
+    }
+
+    /// Stops responses while the guard lives.
+    pub(crate) async fn hold(&self) -> MutexGuard<'_, ()> {
+        self.responds.lock().await
     }
 
     /// Returns whether there was no other request.
