@@ -27,12 +27,12 @@ impl Listening {
     fn start(arguments: &[&str]) -> Self {
         let mut command = command();
         command.args(["listen", "--listen", "127.0.0.1:0", "--json"]).args(arguments);
-        let program = Program::spawn(command.stdin(Stdio::null()).stderr(Stdio::piped()));
-        let mut listening = Self { program, addr: ([127, 0, 0, 1], 1).into(), page: None };
-        let greeting = listening.next();
-        listening.addr = address(&greeting["listening"]).unwrap();
-        listening.page = address(&greeting["page"]);
-        listening
+        let mut program = Program::spawn(command.stdin(Stdio::null()).stderr(Stdio::piped()));
+        let greeting = program.line(Instant::now() + PATIENCE);
+        let greeting = greeting.unwrap_or_else(|_| panic!("no greeting: {}", program.kill().1));
+        let greeting: Value = serde_json::from_str(&greeting).unwrap();
+        let (addr, page) = (address(&greeting["listening"]), address(&greeting["page"]));
+        Self { program, addr: addr.unwrap(), page }
     }
 
     /// Returns the next line of standard output.

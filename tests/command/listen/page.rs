@@ -144,6 +144,7 @@ async fn a_delivery_is_shown_without_its_secret_and_its_signature() {
     for (listening, hidden) in [(&listening, secret), (&listening_to_stripe, &*signature)] {
         let details = listening.json("/deliveries/1/details").await;
         assert_eq!(details["summary"]["class"], "delivered");
+        assert_eq!(details["can_sign"], hidden != secret);
         for target in
             ["/", "/rows?list=all&from=0&count=9", "/deliveries/1/details", "/deliveries/1/body"]
         {

@@ -180,6 +180,7 @@ fn mistakes_in_options_are_named() {
         (&["--scheme", "stripe", "--secret", "a", "--forward", "8080"], "not a URL"),
         (&["--scheme", "strpie", "--secret", "a"], "stripe"),
         (&["--scheme", "twilio", "--secret", "a"], "--url"),
+        (&["--scheme", "meta", "--secret", "a"], "--parameter verify_token=VALUE"),
     ] {
         let output = run(&[&["listen"], arguments].concat(), b"");
         let error = text(&output.stderr);

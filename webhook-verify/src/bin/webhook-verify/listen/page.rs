@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     arrived::Source,
-    fixture::{Fixtures, Recorded, can_sign},
+    fixture::{Fixtures, Recorded},
     guard::{Guard, protect, random},
     hidden::Hidden,
     history::List,
@@ -203,8 +203,7 @@ impl Page {
         details["events"] = json!(facts.map(events));
         details["events_total"] = json!(facts.map(|facts| facts.events_total));
         details["can_save"] = sender.is_some().into();
-        details["can_sign"] =
-            sender.is_some_and(|it| can_sign(it.scheme.algorithm()) && facts.is_some()).into();
+        details["can_sign"] = (facts.is_some() && sender.is_some_and(Sender::can_sign)).into();
         details["has_secret"] = self.fixtures.with_secrets().into();
         if let Some(forwarded) = &delivered.forwarded {
             let ms = (forwarded.took.as_secs_f64() * 1e5).round() / 100.0;

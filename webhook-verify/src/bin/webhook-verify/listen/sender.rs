@@ -65,10 +65,20 @@ impl Sender {
         if url.is_some_and(|url| !url.contains("://")) {
             return Err("the URL does not begin with https:// or http://".into());
         }
-        if scheme.describe().needs_public_url && url.is_none() {
+        let description = scheme.describe();
+        if description.needs_public_url && url.is_none() {
             return Err("the sender signs the URL: set the one that it was given (--url, or url \
                         in the file)"
                 .into());
+        }
+        let of_handshakes =
+            scheme.challenges().iter().filter_map(|challenge| challenge.parameter());
+        for needed in description.parameters.iter().map(String::as_str).chain(of_handshakes) {
+            if !settings.parameters.iter().any(|(name, _)| name == needed) {
+                return Err(
+                    format!("set the parameter {needed} (--parameter {needed}=VALUE)").into()
+                );
+            }
         }
         let path = settings.path.clone().or_else(|| match url {
             _ if is_single => None,
@@ -102,7 +112,7 @@ impl Sender {
             parameters: settings.parameters.clone(),
             url: url.map(Into::into),
             header: settings.header.clone(),
-            signatures: scheme.describe().signatures,
+            signatures: description.signatures,
             scheme,
         })
     }
@@ -110,6 +120,11 @@ impl Sender {
     /// Returns whether the request contains the secret itself.
     pub(super) fn sends_secret(&self) -> bool {
         matches!(self.scheme.algorithm(), Algorithm::Token | Algorithm::Basic)
+    }
+
+    /// Returns whether a new signature would differ, and this program can make one.
+    pub(super) fn can_sign(&self) -> bool {
+        self.scheme.algorithm().is_symmetric() && !self.sends_secret()
     }
 
     /// Returns the URL that the sender used for this path and query, if it is known.
