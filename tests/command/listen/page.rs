@@ -269,6 +269,32 @@ async fn messages_announce_deliveries_until_the_browser_goes_away() {
     }
 }
 
+/// Many small deliveries take about as much memory as is planned for them: they do not keep the
+/// buffers of their connections.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn small_deliveries_take_little_memory() {
+    let listening = Listening::start(&STRIPE);
+    let before = peak(&listening);
+    let mut connection = integration_tests::Connection::open(listening.addr).await;
+    for number in 0..4000 {
+        let request = stripe(&format!("evt_{number}")).with_header("X-Own", &"a".repeat(100));
+        connection.send(&request.raw()).await;
+        assert_eq!(connection.response().await.unwrap().status, 204);
+        listening.next();
+    }
+    let used = peak(&listening) - before;
+    assert!(used < 4000 * 4, "{used} KiB");
+}
+
+/// Returns the largest size of the program so far, in KiB.
+#[cfg(target_os = "linux")]
+fn peak(listening: &Listening) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", listening.program.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
 /// Sends more than is kept. The oldest bodies are dropped, and their rows stay.
 #[cfg(target_os = "linux")]
 #[tokio::test]
@@ -287,8 +313,6 @@ async fn memory_is_bounded() {
     assert_eq!(listening.get("/deliveries/1/body").await.status, 404);
     let last = listening.json(&format!("/deliveries/{COUNT}/details")).await;
     assert!(last["body"]["bytes"].as_u64().unwrap() > 900 * 1024);
-    let status = fs::read_to_string(format!("/proc/{}/status", listening.program.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let peak = peak(&listening);
     assert!(peak < 150 * 1024, "{peak} KiB after {COUNT} bodies of 900 KiB");
 }

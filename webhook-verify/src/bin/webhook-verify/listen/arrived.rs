@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
@@ -121,4 +121,16 @@ impl Stream for Tee {
             }
         })
     }
+}
+
+/// Copies headers. Those of a connection share its buffer, which would live as long as they do.
+pub(super) fn copied(headers: &HeaderMap) -> HeaderMap {
+    let mut copies = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            copies.append(name, value);
+        }
+    }
+    copies
 }

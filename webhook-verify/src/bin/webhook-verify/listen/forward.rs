@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, StatusCode, Uri, header::CONNECTION, uri::PathAnd
 use http_body_util::Full;
 use tokio::time::{Instant, timeout};
 
-use super::arrived::Arrived;
+use super::arrived::{Arrived, copied};
 use crate::{
     Failure,
     client::{Client, Response, is_of_connection},
@@ -47,7 +47,7 @@ impl Forward {
         let (result, is_late) = match url.and_then(|url| request(arrived, url)) {
             Err(error) => (Err(error.to_string()), false),
             Ok(request) => match timeout(self.limit, self.client.send(request)).await {
-                Ok(result) => (result, false),
+                Ok(result) => (result.map(own), false),
                 Err(_) => {
                     let late = format!("no response within {} s", self.limit.as_secs_f64());
                     (Err(late), true)
@@ -82,6 +82,12 @@ impl Forwarded {
         *response.headers_mut() = headers;
         response
     }
+}
+
+/// Returns a response that does not keep the buffer of its connection.
+fn own(response: Response) -> Response {
+    let body = Bytes::copy_from_slice(&response.body);
+    Response { headers: copied(&response.headers), body, ..response }
 }
 
 fn request(arrived: &Arrived, url: Uri) -> Result<Request<Full<Bytes>>, http::Error> {

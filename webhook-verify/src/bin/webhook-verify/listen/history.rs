@@ -247,7 +247,7 @@ impl Summary {
 /// Returns the size of a delivery in memory, in bytes.
 fn size(delivered: &Delivered) -> usize {
     let headers = |headers: &http::HeaderMap| -> usize {
-        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 160).sum()
     };
     let arrived = &delivered.arrived;
     let request = arrived.body.len() + arrived.target.len() + headers(&arrived.headers);

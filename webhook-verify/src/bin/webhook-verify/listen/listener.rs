@@ -16,7 +16,7 @@ use webhook_verify::{
 };
 
 use super::{
-    arrived::{Arrived, Source, Tee},
+    arrived::{Arrived, Source, Tee, copied},
     explanation::{Notes, explain, with_notes},
     forward::{Forward, Forwarded},
     history::{First, History},
@@ -271,7 +271,7 @@ fn arrived(parts: &Parts, tee: &mut Tee) -> Arrived {
     Arrived {
         method: parts.method.to_string(),
         target: target.to_owned(),
-        headers: parts.headers.clone(),
+        headers: copied(&parts.headers),
         is_complete: tee.is_complete(),
         body: tee.body(),
     }
