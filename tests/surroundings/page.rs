@@ -166,7 +166,7 @@ async fn the_page_shows_deliveries_live_and_interprets_none() {
 
     let invoice = "{\"id\":\"evt_1\",\"type\":\"invoice.paid\",\"created\":1795951071,\"livemode\":false,\
         \"data\":{\"object\":{\"id\":\"in_1\",\"amount\":1250.10,\"currency\":\"eur\",\"lines\":[1,2,3],\
-        \"customer\":null,\"note\":\"Thank you – 谢谢\"}}}";
+        \"customer\":null,\"note\":\"Thank you – größer, naïve\"}}}";
     assert_eq!(listening.send("whsec_x", invoice).await, 204);
     browser.wait_for(&row(1)).await;
     listening.send("whsec_x", invoice).await;
