@@ -3,13 +3,13 @@
 
 mod explain;
 mod inbox;
+mod listen;
 mod names;
 mod probe;
 mod replay;
 mod send;
 mod shells;
 mod target;
-mod listen;
 
 use std::{
     collections::BTreeSet,

@@ -30,7 +30,10 @@ async fn a_refusal_is_explained_if_the_receiver_is_asked_to() {
     let _logs = Logs::collect();
     let request = Signer::new(scheme::GITHUB, SECRET).unwrap().sign("{\"a\": 1, \"b\":2}").unwrap();
     for framework in [Framework::Axum, Framework::Actix] {
+        let mut unsigned = request.clone();
+        unsigned.headers.clear();
         for (name, secret, request, cause, fix) in [
+            ("head", SECRET, &unsigned, "missing_header", "set a secret"),
             ("space", "4f9a1c2be07d55813c6fa0d9e4b7281f ", &request, "secret_whitespace", "remove"),
             ("other", "another", &request, "no_match", "compare the secret"),
         ] {

@@ -44,11 +44,12 @@ async fn a_refusal_is_explained() {
     changed.body = b"{\"a\":1}".to_vec();
     listening.send(&changed).await;
     let explanation = listening.next()["explanation"].as_str().unwrap().to_owned();
-    assert!(explanation.contains("parsed the JSON"), "{explanation}");
+    assert!(explanation.contains("before any JSON parser"), "{explanation}");
     let stripes = stripe("evt_1");
     listening.send(&stripes).await;
     let explanation = listening.next()["explanation"].as_str().unwrap().to_owned();
-    assert!(explanation.contains("as `stripe` sends it"), "{explanation}");
+    assert!(explanation.contains("the request is from `stripe`"), "{explanation}");
+    assert!(explanation.contains("use the scheme `stripe`"), "{explanation}");
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ use zeroize::Zeroizing;
 
 use self::case::{Case, Settings, Text};
 pub use self::cause::Cause;
+pub(crate) use self::search::is_of_head;
 use crate::{
     clock::{Clock as _, SystemClock},
     error::{ConfigError, VerifyError},

@@ -33,21 +33,26 @@ fn other_head(case: &Case<'_>) -> Option<Finding> {
         .or_else(|| timestamp::sent_in_other_unit(case))
 }
 
+/// Returns whether an error is about the form of the head, whatever the body is.
+pub(crate) fn is_of_head(error: VerifyError) -> bool {
+    matches!(
+        error,
+        VerifyError::MissingSignature
+            | VerifyError::MissingToken
+            | VerifyError::MalformedSignature
+            | VerifyError::UnsupportedVersion
+            | VerifyError::AmbiguousHeader
+            | VerifyError::AmbiguousToken
+    )
+}
+
 /// Returns the cause of a refusal, or what is most likely the cause.
 pub(super) fn find(case: &Case<'_>, error: VerifyError) -> Finding {
-    let found = match error {
-        // No other secret, body or URL makes up for a head that is not in the scheme's form.
-        VerifyError::MissingSignature
-        | VerifyError::MissingToken
-        | VerifyError::MalformedSignature
-        | VerifyError::UnsupportedVersion
-        | VerifyError::AmbiguousHeader
-        | VerifyError::AmbiguousToken
-            if !case.reads_proof_in_body() =>
-        {
-            other_head(case).or_else(|| sender::find(case))
-        }
-        _ => search(case),
+    // No other secret, body or URL makes up for a head that is not in the scheme's form.
+    let found = if is_of_head(error) && !case.reads_proof_in_body() {
+        other_head(case).or_else(|| sender::find(case))
+    } else {
+        search(case)
     };
     found.unwrap_or_else(|| likely(case, error))
 }

@@ -4,7 +4,7 @@ use std::{cell::Cell, error};
 
 use super::{Receiver, Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
 #[cfg(feature = "explain")]
-use crate::explain::explain_refusal;
+use crate::explain;
 use crate::{answer::log_at, claim::contain, request::RequestHead, verify::Incoming};
 
 /// The maximum length of a client's text in a log line, in bytes.
@@ -64,7 +64,7 @@ impl Inner {
     }
 
     /// Returns the cause of a refusal, how to fix it and what was seen, if the receiver explains
-    /// refusals and has the whole body.
+    /// refusals and the request has what the explanation needs.
     #[cfg(feature = "explain")]
     fn explain(
         &self,
@@ -72,11 +72,18 @@ impl Inner {
         refused: &Refused<'_, '_>,
         incoming: Option<&Incoming>,
     ) -> Option<(&'static str, String, String)> {
-        let body = incoming.and_then(Incoming::as_sent)?;
-        let is_asked = self.explains && matches!(rejection, Rejection::NotAuthentic(_));
-        let explain =
-            || explain_refusal(refused.verifier, refused.keys, refused.head, body.clone());
-        let explanation = is_asked.then(explain)??;
+        let Rejection::NotAuthentic(error) = rejection else { return None };
+        let body = incoming.and_then(Incoming::as_sent);
+        let is_read = body.is_some_and(|body| !body.is_empty());
+        // Many requests are refused before their body is read.
+        let scheme = refused.verifier.scheme();
+        let is_of_head = scheme.algorithm().is_token() || explain::is_of_head(*error);
+        if !self.explains || !is_read && !is_of_head && scheme.signs_body() {
+            return None;
+        }
+        let body = body.cloned().unwrap_or_default();
+        let explanation =
+            explain::explain_refusal(refused.verifier, refused.keys, refused.head, body)?;
         let [fix, detail] = [explanation.fix(), explanation.detail()].map(str::to_owned);
         Some((explanation.cause().code(), fix, detail))
     }

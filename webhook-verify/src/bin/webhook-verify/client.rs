@@ -18,7 +18,9 @@ const MAX_RESPONSE: usize = 1024 * 1024;
 /// A client that reuses connections. It follows no redirects.
 #[derive(Clone)]
 pub(crate) struct Client {
-    inner: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    /// `None` if the system has no CA certificates, which HTTP does not need.
+    https: Option<legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
     limit: Duration,
 }
 
@@ -33,16 +35,15 @@ pub(crate) struct Response {
 
 impl Client {
     /// Creates a client that waits for a response for at most `limit`.
-    pub(crate) fn new(limit: Duration) -> Result<Self, std::io::Error> {
+    pub(crate) fn new(limit: Duration) -> Self {
+        let client = || legacy::Client::builder(TokioExecutor::new());
         let mut http = HttpConnector::new();
-        http.enforce_http(false);
         http.set_nodelay(true);
-        let https = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        Ok(Self { inner: legacy::Client::builder(TokioExecutor::new()).build(https), limit })
+        let mut tcp = http.clone();
+        tcp.enforce_http(false);
+        let https = HttpsConnectorBuilder::new().with_native_roots().ok();
+        let https = https.map(|https| https.https_only().enable_http1().wrap_connector(tcp));
+        Self { http: client().build(http), https: https.map(|it| client().build(it)), limit }
     }
 
     /// Sends a request, and reads the response. The error is a sentence without the request's
@@ -50,7 +51,12 @@ impl Client {
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response, String> {
         let started = Instant::now();
         let exchange = async {
-            let response = self.inner.request(request).await.map_err(|error| reason(&error))?;
+            let sent = match (request.uri().scheme_str(), &self.https) {
+                (Some("https"), Some(https)) => https.request(request),
+                (Some("https"), None) => return Err("no CA certificates on this system".into()),
+                _ => self.http.request(request),
+            };
+            let response = sent.await.map_err(|error| reason(&error))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, MAX_RESPONSE).collect().await;
             let body = body.map_err(|error| reason(&*error))?.to_bytes();

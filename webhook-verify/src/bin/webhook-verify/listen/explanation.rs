@@ -1,4 +1,4 @@
-//! Explains refusals. The library reports the likely cause of a refusal as a `hint` in its log.
+//! Explains refusals. The library reports what it found as `hint` and `fix` in its log.
 
 use std::{
     cell::RefCell,
@@ -24,6 +24,8 @@ tokio::task_local! {
 pub(super) struct Notes {
     /// The likely cause of the refusal.
     pub(super) hint: Option<String>,
+    /// What to do about it.
+    pub(super) fix: Option<String>,
     /// The key of the delivery, if it is a duplicate.
     pub(super) duplicate: Option<ClaimKey>,
 }
@@ -43,9 +45,11 @@ pub(super) fn note_duplicate(key: ClaimKey) {
 
 /// Explains a refusal in one sentence.
 pub(super) fn explain(rejection: &Rejection, notes: &mut Notes) -> String {
-    match notes.hint.take() {
-        Some(hint) => format!("{}: {hint}", rejection.reason().replace('_', " ")),
-        None => format!("{rejection:#}"),
+    let reason = rejection.reason().replace('_', " ");
+    match (notes.hint.take(), notes.fix.take()) {
+        (Some(hint), Some(fix)) => format!("{reason}: {hint}: {fix}"),
+        (Some(hint), None) => format!("{reason}: {hint}"),
+        (None, _) => format!("{rejection:#}"),
     }
 }
 
@@ -76,8 +80,9 @@ impl Subscriber for Log {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let in_request = NOTES.try_with(|notes| {
-            if let Some(hint) = fields.hint.take() {
-                notes.borrow_mut().hint = Some(hint);
+            if fields.hint.is_some() {
+                let mut notes = notes.borrow_mut();
+                (notes.hint, notes.fix) = (fields.hint.take(), fields.fix.take());
             }
         });
         if in_request.is_err() && *event.metadata().level() <= Level::WARN {
@@ -94,12 +99,15 @@ impl Subscriber for Log {
 struct Fields {
     message: String,
     hint: Option<String>,
+    fix: Option<String>,
 }
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "hint" {
-            self.hint = Some(value.to_owned());
+        match field.name() {
+            "hint" => self.hint = Some(value.to_owned()),
+            "fix" => self.fix = Some(value.to_owned()),
+            _ => {}
         }
     }
 

@@ -8,10 +8,7 @@ use http_body_util::Full;
 use tokio::time::{Instant, timeout};
 
 use super::arrived::{Arrived, copied};
-use crate::{
-    Failure,
-    client::{Client, Response, is_of_connection},
-};
+use crate::client::{Client, Response, is_of_connection};
 
 /// A server that gets the requests.
 pub(super) struct Forward {
@@ -31,10 +28,9 @@ pub(super) struct Forwarded {
 }
 
 impl Forward {
-    pub(super) fn new(to: Uri, limit: Duration) -> Result<Self, Failure> {
+    pub(super) fn new(to: Uri, limit: Duration) -> Self {
         // The client's own limit must not end first.
-        let client = Client::new(limit.saturating_mul(2))?;
-        Ok(Self { client, to, limit })
+        Self { client: Client::new(limit.saturating_mul(2)), to, limit }
     }
 
     /// Sends the request as it arrived, without the headers of its connection.
@@ -85,9 +81,10 @@ impl Forwarded {
 }
 
 /// Returns a response that does not keep the buffer of its connection.
-fn own(response: Response) -> Response {
-    let body = Bytes::copy_from_slice(&response.body);
-    Response { headers: copied(&response.headers), body, ..response }
+fn own(mut response: Response) -> Response {
+    response.headers = copied(&response.headers);
+    response.body = Bytes::copy_from_slice(&response.body);
+    response
 }
 
 fn request(arrived: &Arrived, url: Uri) -> Result<Request<Full<Bytes>>, http::Error> {

@@ -108,7 +108,7 @@ impl Listen {
         let senders = sender::senders(&settings, &schemes)?;
         let fixtures = Arc::new(Fixtures::new(self.record_secrets, &senders));
         let limit = Duration::from_secs(self.forward_timeout);
-        let forward = self.forward.clone().map(|to| Forward::new(to, limit)).transpose()?;
+        let forward = self.forward.clone().map(|to| Forward::new(to, limit));
         let recorder = self.record.as_deref();
         let recorder = recorder.map(|folder| Recorder::new(folder, Arc::clone(&fixtures)));
         let socket = runtime.block_on(bind("--listen", self.listen))?;

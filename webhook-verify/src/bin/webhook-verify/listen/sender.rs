@@ -103,6 +103,8 @@ impl Sender {
         let receiver = Receiver::builder(verifier)
             .idempotency(idempotency)
             .timer(tokio::time::sleep)
+            // The senders are few, and on this machine.
+            .explain_refusals_in_release()
             .build()
             .map_err(|error| error.kind().to_string())?;
         Ok(Self {

@@ -89,7 +89,7 @@ impl Replay {
         };
         let mut run = Run {
             settings: &settings,
-            client: Client::new(Duration::from_secs(self.timeout))?,
+            client: Client::new(Duration::from_secs(self.timeout)),
             runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
             out: io::stdout(),
             sent: 0,

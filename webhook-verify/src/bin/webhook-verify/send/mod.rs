@@ -115,7 +115,7 @@ impl Send {
             bodies,
             total,
             next: AtomicU64::new(0),
-            client: Client::new(Duration::from_secs(self.timeout))?,
+            client: Client::new(Duration::from_secs(self.timeout)),
             pace: self.rate.map(|rate| Pace::new(Duration::from_secs_f64(1.0 / rate))),
         })
     }
