@@ -151,10 +151,51 @@ fn an_input_that_cannot_be_explained_is_an_error() {
     with(&github, b"{\"a\":", "not JSON at line 1");
     with(&github, b"{}", "missing");
     with(&["--secret", "s"], raw.as_bytes(), "no scheme");
+    with(&[&github[..], &["--header", "x"]].concat(), raw.as_bytes(), "only for");
     with(&["--scheme", "githib", "--secret", "s"], raw.as_bytes(), "did you mean github");
     with(&["--scheme", "github"], raw.as_bytes(), "no secret");
     with(&["--scheme", "github", "--secret", " "], raw.as_bytes(), "empty or blank");
     with(&[&github[..], &["/no/such/file"]].concat(), b"", "/no/such/file: ");
+}
+
+/// A row need not contain a secret if an option does.
+#[test]
+fn a_secret_may_be_given_beside_a_row() {
+    let (name, value) = github("{}");
+    let row = json!({"provider": "github", "headers": [[name, value]], "body_base64": "e30="});
+    let input = row.to_string();
+    let given = run(&["explain", "--json", "--secret", "a secret"], input.as_bytes());
+    assert!(text(&given.stdout).contains("\"valid\""), "{}", text(&given.stderr));
+    let missing = run(&["explain", "--json"], input.as_bytes());
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("no secret"), "{}", text(&missing.stderr));
+}
+
+/// A request that was saved by an editor, with a secret that was copied with its quotes.
+#[test]
+fn two_faults_are_named_together() {
+    let (name, value) = github("{\"a\":1}");
+    let raw = format!("POST / HTTP/1.1\n{name}: {value}\n\n{{\"a\":1}}\n");
+    for (secret, cause, first) in [
+        ("'a secret'", "secret_quotes", "remove the quotation marks"),
+        (" a secret", "secret_whitespace", "remove the white space"),
+    ] {
+        let object = explained(raw.as_bytes(), secret);
+        assert_eq!(object["cause"], cause);
+        let fix = object["fix"].as_str().unwrap();
+        assert!(fix.starts_with(first) && fix.contains("; then keep the line break"), "{fix}");
+    }
+}
+
+/// Several senders use the same header.
+#[test]
+fn all_senders_of_a_header_are_named() {
+    let (name, value) = github("{}");
+    let raw = format!("POST / HTTP/1.1\n{name}: {value}\n\n{{}}");
+    let arguments = ["explain", "--scheme", "stripe", "--secret", "other", "--json"];
+    let output = text(&run(&arguments, raw.as_bytes()).stdout);
+    assert!(output.contains("\"other_sender\"") && output.contains("`github`"), "{output}");
+    assert!(output.contains("`meta`"), "{output}");
 }
 
 /// A sparse file, so that no disk fills up.

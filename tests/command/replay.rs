@@ -568,3 +568,30 @@ fn a_signature_in_the_body_is_not_the_changed_part() {
     assert_eq!((different.count(), broken.len()), (1, body.len()));
     assert_eq!(signature(&broken), signed);
 }
+
+/// A scheme without a timestamp has no time window to switch off.
+#[test]
+fn a_row_without_a_time_is_mutated() {
+    let target = Target::with_status(401);
+    let signed = run(&["sign", "--scheme", "github", "--secret", "s"], b"{}");
+    let headers = text(&signed.stdout);
+    let headers: Vec<_> = headers.lines().map(|line| line.split_once(": ").unwrap()).collect();
+    let row = json!({"provider": "github", "headers": headers, "body_base64": "e30=",
+        "secret": "s"});
+    for mutation in ["body", "signature", "header"] {
+        let output = replay(from_ref(&row), &target.url(), &["--mutate", mutation]);
+        assert_eq!(statuses(&output), [401], "{}", text(&output.stderr));
+    }
+}
+
+/// A check of no request would always succeed.
+#[test]
+fn an_input_without_requests_is_an_error() {
+    for input in ["", " \n", "[]"] {
+        for arguments in [&["check", "-"][..], &["replay", "-", "--to", "http://127.0.0.1:1/"]] {
+            let output = run(arguments, input.as_bytes());
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+            assert!(text(&output.stderr).contains("the input has no request"));
+        }
+    }
+}

@@ -87,7 +87,7 @@ pub(super) struct Case<'c> {
     /// The bodies of other requests.
     pub(super) others: &'c [Bytes],
     /// The query of the configured URL, with its question mark.
-    pub(super) configured_query: Option<&'c str>,
+    pub(super) query: Option<&'c str>,
     work: Cell<usize>,
 }
 
@@ -97,11 +97,11 @@ impl<'c> Case<'c> {
         head: RequestHead<'c>,
         body: Bytes,
         others: &'c [Bytes],
-        configured_query: Option<&'c str>,
+        query: Option<&'c str>,
     ) -> Self {
         let verifier = settings.verifier().ok();
         let work = Cell::new(0);
-        Self { settings, verifier, head, body, others, configured_query, work }
+        Self { settings, verifier, head, body, others, query, work }
     }
 
     pub(super) fn scheme(&self) -> &'c Scheme {

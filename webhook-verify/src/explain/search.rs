@@ -26,6 +26,18 @@ fn search(case: &Case<'_>) -> Option<Finding> {
         .or_else(|| body::reordered(case))
 }
 
+/// Finds another fault of a request whose secret has something around it.
+fn two_faults(case: &Case<'_>) -> Option<Finding> {
+    let (settings, first) = secret::bare(case.settings)?;
+    let case = Case::new(&settings, case.head, case.body.clone(), case.others, case.query);
+    let second = search(&case)?;
+    Some(Finding::new(
+        first.cause,
+        format!("{}; then {}", first.fix, second.fix),
+        format!("two faults: there is something around the secret, and {}", second.detail),
+    ))
+}
+
 /// Finds another form of the signature or the timestamp.
 fn other_head(case: &Case<'_>) -> Option<Finding> {
     signature::other_form(case)
@@ -52,7 +64,7 @@ pub(super) fn find(case: &Case<'_>, error: VerifyError) -> Finding {
     let found = if is_of_head(error) && !case.reads_proof_in_body() {
         other_head(case).or_else(|| sender::find(case))
     } else {
-        search(case)
+        search(case).or_else(|| two_faults(case))
     };
     found.unwrap_or_else(|| likely(case, error))
 }
@@ -103,7 +115,7 @@ fn likely(case: &Case<'_>, error: VerifyError) -> Finding {
 
 /// Explains a secret that is not in the scheme's form.
 pub(super) fn find_for_unfit_secret(case: &Case<'_>, error: Option<ConfigError>) -> Finding {
-    search(case).unwrap_or_else(|| unfit(case, error))
+    search(case).or_else(|| two_faults(case)).unwrap_or_else(|| unfit(case, error))
 }
 
 fn unfit(case: &Case<'_>, error: Option<ConfigError>) -> Finding {

@@ -261,6 +261,23 @@ fn encoding(case: &Case<'_>) -> Option<Finding> {
     None
 }
 
+/// Returns the settings without what is around the secrets, and the fault that this removes.
+pub(super) fn bare(settings: &Settings) -> Option<(Settings, Finding)> {
+    let bare = |text: &Text| unquoted(text).map(Text::new).unwrap_or_else(|| text.clone());
+    let secrets: Vec<_> = settings.secrets.iter().map(bare).collect();
+    let is_quoted = |text: &Text| {
+        let trimmed = key::without_white_space(text).unwrap_or(text);
+        unquoted(text).is_some_and(|bare| bare != trimmed)
+    };
+    let finding = if settings.secrets.iter().any(is_quoted) {
+        Finding::new(Cause::SecretQuotes, "remove the quotation marks around the secret", "")
+    } else {
+        Finding::new(Cause::SecretWhitespace, "remove the white space around the secret", "")
+    };
+    let is_changed = secrets != settings.secrets;
+    is_changed.then(|| (Settings { secrets, ..settings.clone() }, finding))
+}
+
 /// Recognizes a key of another kind by its text.
 pub(super) fn other_kind(case: &Case<'_>) -> Option<Finding> {
     let is_other = |text: &Text| {

@@ -7,6 +7,10 @@ use crate::scheme::{Place, Scheme, Text};
 
 /// The maximum number of presets to try.
 const MAX_PRESETS: usize = 24;
+/// The maximum number of headers to compare with the presets' headers.
+const MAX_NAMES: usize = 100;
+/// The maximum number of other senders to name.
+const MAX_OTHERS: usize = 8;
 
 /// Finds another preset under which the request is valid.
 pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
@@ -41,9 +45,26 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn by_headers(case: &Case<'_>) -> Option<Finding> {
     let mut names = Vec::new();
     case.head.visit(&mut |name, _| names.push(name));
-    names.truncate(100);
+    names.truncate(MAX_NAMES);
     let (header, sender) = case.scheme().other_sender(&names)?;
-    Some(named(sender, &format!("the request has the header `{header}`, as this sender's have")))
+    let has_header = |preset: &&Scheme| {
+        let is_it = |place: &Place| matches!(place, Place::Header(name) if name == header);
+        preset.name() != sender && preset.signatures.iter().any(|it| is_it(&it.place))
+    };
+    let others: Vec<_> = Scheme::presets().filter(has_header).map(Scheme::name).collect();
+    if others.is_empty() {
+        return Some(named(
+            sender,
+            &format!("the request has the header `{header}`, as this sender's have"),
+        ));
+    }
+    let shown = others.iter().take(MAX_OTHERS).map(|name| format!("`{name}`"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    Some(Finding::new(
+        Cause::OtherSender,
+        format!("use the scheme of the sender: `{sender}`, or one of {shown}"),
+        format!("the request has the header `{header}`, which several other senders use"),
+    ))
 }
 
 fn named(sender: &str, detail: &str) -> Finding {

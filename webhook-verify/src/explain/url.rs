@@ -260,7 +260,7 @@ fn queries(case: &Case<'_>, known: &str) -> Vec<String> {
         pairs => format!("?{}", pairs.join("&")),
     };
     let mut queries = Vec::new();
-    queries.extend(case.configured_query.map(str::to_owned));
+    queries.extend(case.query.map(str::to_owned));
     for name in ORIGINAL_URIS {
         let query = case.header(name).and_then(|uri| Some(format!("?{}", uri.split_once('?')?.1)));
         queries.extend(query);

@@ -140,12 +140,12 @@ impl Explain {
         let mut explainer = Explainer::new(scheme.clone());
         match (secret, row) {
             (Some(secret), _) => explainer = explainer.secret(secret),
-            (None, Some(row)) => {
+            (None, Some(row)) if !row.secrets.is_empty() => {
                 for secret in &row.secrets {
                     explainer = explainer.secret(secret.as_str());
                 }
             }
-            (None, None) => {
+            (None, _) => {
                 return Err(
                     "no secret: set --secret, --secret-file, --secret-env or the variable \
                             WEBHOOK_SECRET"

@@ -63,7 +63,7 @@ fn read_value(value: &Value, inputs: &mut Vec<Input>) -> Result<(), String> {
 }
 
 fn read_row(row: &Value) -> Result<Input, String> {
-    let row = RecordedRequest::read(row)?;
+    let row = RecordedRequest::read_without_secret(row)?;
     let headers = row.headers.iter();
     Ok(Input {
         method: row.method.clone(),

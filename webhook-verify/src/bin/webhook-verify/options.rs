@@ -43,6 +43,9 @@ impl SchemeOptions {
             return scheme_file::pick(scheme_file::read(file)?, name);
         }
         let name = name.ok_or("no scheme: set --scheme or --scheme-file")?;
+        if self.header.is_some() && name != "shared-header" {
+            return Err("--header: only for --scheme shared-header".into());
+        }
         preset(name, self.header.as_deref().or(header))
     }
 

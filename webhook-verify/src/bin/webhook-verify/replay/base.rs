@@ -138,7 +138,7 @@ impl<'r> Base<'r> {
         for (name, value) in &self.recorded.parameters {
             builder = builder.parameter(name, value);
         }
-        if self.time.is_none() {
+        if self.time.is_none() && self.scheme()?.tolerance().is_some() {
             builder = builder.tolerance(None);
         }
         let verifier = builder.build().map_err(|error| error.to_string())?;

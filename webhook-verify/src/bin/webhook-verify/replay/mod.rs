@@ -93,6 +93,7 @@ impl Replay {
             runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
             out: io::stdout(),
             sent: 0,
+            unsent: 0,
             unexpected: 0,
             skipped: 0,
             outdated: 0,
@@ -117,6 +118,8 @@ struct Run<'o> {
     out: io::Stdout,
     /// The number of requests that were sent.
     sent: u64,
+    /// The number of requests that could not be made.
+    unsent: u64,
     /// The number of those whose response is not the expected one, and of failed requests.
     unexpected: u64,
     /// The number of mutations that do not apply to a request.
@@ -146,6 +149,7 @@ impl Run<'_> {
         let request = match self.request(sending) {
             Ok(request) => request,
             Err(Unsent::Failed(reason)) => {
+                self.unsent += 1;
                 self.unexpected += 1;
                 return self.print(sending, &Err(format!("not sent: {reason}")));
             }
@@ -159,7 +163,10 @@ impl Run<'_> {
                 self.sent += 1;
                 self.runtime.block_on(self.client.send(request))
             }
-            Err(reason) => Err(format!("not sent: {reason}")),
+            Err(reason) => {
+                self.unsent += 1;
+                Err(format!("not sent: {reason}"))
+            }
         };
         let is_expected = match sending.mutation {
             None => report::is_accepted(&outcome),
@@ -205,7 +212,8 @@ impl Run<'_> {
                 true => "accepted",
                 false => "refused",
             };
-            eprintln!("{} of {} requests not {wanted}", self.unexpected, self.sent);
+            let count = self.sent + self.unsent;
+            eprintln!("{} of {count} requests not {wanted}", self.unexpected);
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
