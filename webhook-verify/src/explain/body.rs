@@ -7,7 +7,7 @@ use super::{
     charset,
     json::{Escapes, Json, Layout, Numbers, Style},
 };
-use crate::request::coding::decode_all;
+use crate::{encoding::base64_to_vec, request::coding::decode_all};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 /// The maximum length of a decompressed body, in bytes.
@@ -22,7 +22,12 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     if !case.reads_body() {
         return None;
     }
-    final_line_break(case)
+    // The attempts that follow copy the body several times.
+    if !case.may_work(8 * case.body.len()) {
+        return None;
+    }
+    wrapped(case)
+        .or_else(|| final_line_break(case))
         .or_else(|| byte_order_mark(case))
         .or_else(|| line_endings(case))
         .or_else(|| decompressed(case))
@@ -30,10 +35,43 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         .or_else(|| reserialized(case))
 }
 
+/// Finds the body within a text that a gateway or a program made of it.
+fn wrapped(case: &Case<'_>) -> Option<Finding> {
+    let body = case.body.trim_ascii();
+    let mut bodies: Vec<Vec<u8>> = Vec::new();
+    let is_base64 = body.len() > 7 && !body.starts_with(b"{") && !body.starts_with(b"[");
+    bodies.extend(is_base64.then(|| base64_to_vec(body)).flatten().map(|it| it.to_vec()));
+    bodies.extend(serde_json::from_slice::<String>(body).ok().map(String::into_bytes));
+    if body.starts_with(b"{") && memchr::memmem::find(body, b"\"Buffer\"").is_some() {
+        bodies.extend(serde_json::from_slice::<NodeBuffer>(body).ok().map(|buffer| buffer.data));
+    }
+    if let Ok(text) = std::str::from_utf8(body)
+        && text.contains('&')
+    {
+        let plain = [("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&lt;", "<")];
+        let plain = plain.iter().chain(&[("&gt;", ">"), ("&amp;", "&")]);
+        let unescaped = plain.fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        bodies.extend((unescaped != text).then(|| unescaped.into_bytes()));
+    }
+    bodies.into_iter().any(|body| case.holds_with_body(body)).then(|| {
+        rewritten(
+            "the request is valid with the body decoded from base64, a JSON string, a buffer or \
+             HTML",
+        )
+    })
+}
+
+/// A buffer of Node.js as JSON.
+#[derive(serde::Deserialize)]
+struct NodeBuffer {
+    data: Vec<u8>,
+}
+
 fn final_line_break(case: &Case<'_>) -> Option<Finding> {
     let body = &case.body;
     let bare = body.trim_ascii_end();
-    let mut bodies: Vec<&[u8]> = Vec::new();
+    let mut bodies: Vec<&[u8]> = vec![body.trim_ascii_start(), body.trim_ascii()];
+    bodies.retain(|it| it.len() < body.len());
     bodies.extend(body.strip_suffix(b"\n"));
     bodies.extend(body.strip_suffix(b"\r\n"));
     bodies.extend((bare.len() < body.len()).then_some(bare));
@@ -61,7 +99,10 @@ fn byte_order_mark(case: &Case<'_>) -> Option<Finding> {
         None => [BOM, &case.body].concat(),
     };
     let had = case.body.starts_with(BOM);
-    case.holds_with_body(changed).then(|| {
+    // Editors that add the mark add a final line break and convert line breaks as well.
+    let unix = replace(&changed, b"\r\n", b"\n");
+    let bodies = [changed.trim_ascii_end().to_vec(), unix.trim_ascii_end().to_vec(), unix, changed];
+    bodies.into_iter().any(|body| case.holds_with_body(body)).then(|| {
         let detail = match had {
             true => "the request is valid without the byte order mark of the body",
             false => "the request is valid with a byte order mark before the body",
@@ -155,6 +196,18 @@ fn reserialized(case: &Case<'_>) -> Option<Finding> {
     }
     let json = Json::parse(text)?;
     let sorted = json.clone().sorted();
+    if let Json::Array(items) = &json {
+        for escapes in &Escapes::ALL[..5] {
+            let style =
+                Style { layout: Layout::ALL[0], escapes: *escapes, numbers: Numbers::AsTheyAre };
+            let lines: Vec<_> = items.iter().map(|item| style.write(item)).collect();
+            // SendGrid puts each event on its own line.
+            let lines = format!("[{}]\r\n", lines.join(",\r\n"));
+            if case.holds_with_body(lines) {
+                return Some(reserialized_as(style, " and each item on its own line"));
+            }
+        }
+    }
     for (json, order) in [(&json, ""), (&sorted, ", sorted by names")] {
         for escapes in Escapes::ALL {
             for layout in Layout::ALL {
@@ -182,11 +235,18 @@ fn reserialized(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn reordered(case: &Case<'_>) -> Option<Finding> {
     let body = case.body.strip_prefix(BOM).unwrap_or(&case.body);
     let json = if case.reads_body() { Json::parse(body)? } else { return None };
-    let orders = json.orders(MAX_ORDERS);
+    let count = json.count_orders(MAX_ORDERS);
+    if count > MAX_ORDERS {
+        return None;
+    }
     for escapes in &Escapes::ALL[..3] {
         for layout in &Layout::ALL[..3] {
             let style = Style { layout: *layout, escapes: *escapes, numbers: Numbers::AsTheyAre };
-            if orders.iter().any(|json| holds(case, json, style)) {
+            let is_it = |mut number| {
+                // Copying costs as much as writing.
+                case.may_work(2 * body.len()) && holds(case, &json.in_order(&mut number), style)
+            };
+            if (1..count).any(is_it) {
                 return Some(reserialized_as(style, ", with its members in another order"));
             }
         }
@@ -196,10 +256,12 @@ pub(super) fn reordered(case: &Case<'_>) -> Option<Finding> {
 
 /// Returns whether the request is valid with the JSON in this style.
 fn holds(case: &Case<'_>, json: &Json<'_>, style: Style) -> bool {
-    let written = style.write(json);
     // Writing costs more than hashing.
-    case.may_work(2 * written.len())
-        && (case.holds_with_body(written.clone()) || case.holds_with_body(written + "\n"))
+    if !case.may_work(2 * case.body.len()) {
+        return false;
+    }
+    let written = style.write(json);
+    case.holds_with_body(written.clone()) || case.holds_with_body(written + "\n")
 }
 
 fn reserialized_as(style: Style, order: &str) -> Finding {
@@ -232,7 +294,11 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
     }
     if body.is_empty() {
         let is_post = !matches!(case.head.method_text(), "GET" | "HEAD" | "OPTIONS" | "DELETE");
-        return is_post.then(|| consumed("the body is empty".to_owned()));
+        let had_body = is_post || case.header("content-type").is_some();
+        return had_body.then(|| consumed("the body is empty".to_owned()));
+    }
+    if body.trim_ascii() == b"[object Object]" {
+        return Some(rewritten("the body is the name of a JavaScript object"));
     }
     if is_coded && !is_compressed(body) {
         return Some(Finding::new(
@@ -254,7 +320,7 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
             "the body is not valid UTF-8, or contains the replacement character",
         ));
     }
-    let is_json = Json::parse(body).is_some();
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
     match declared {
         // A complete value is not cut.
         Some(len) if len > body.len() && !is_json => return Some(truncated(declared, body.len())),
@@ -268,7 +334,8 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
         }
         _ => {}
     }
-    let json = if case.scheme().signs_body() { Json::parse(body)? } else { return None };
+    let is_short = case.scheme().signs_body() && body.len() <= MAX_DECODED;
+    let json = if is_short { Json::parse(body)? } else { return None };
     (json.chance_of_order() < CHANCE).then(|| {
         rewritten(
             "the members of all objects are sorted by their names, so their order may be lost",

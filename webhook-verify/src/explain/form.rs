@@ -74,6 +74,10 @@ pub(super) fn encodings(form: &[u8]) -> Vec<String> {
             text.replace('+', "%2B"),
         ]);
         texts.push(text.replace("%25", "%"));
+        // A form parser takes JSON for a name without a value.
+        let name = text.strip_suffix('=').unwrap_or(text).replace('+', " ");
+        let name = percent_encoding::percent_decode_str(&name).decode_utf8_lossy().into_owned();
+        texts.push(name);
     }
     let mut seen = std::collections::HashSet::new();
     texts.retain(|text| text.as_bytes() != form && seen.insert(text.clone()));
@@ -137,7 +141,7 @@ pub(super) fn converted(form: &[u8], convert: impl Fn(&[u8]) -> Option<Vec<u8>>)
 pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     let body = &case.body;
     let texts = if is_form(body) {
-        if !case.may_work(8 * body.len()) {
+        if !case.may_work(64 * body.len()) {
             return None;
         }
         let mut texts = encodings(body);
@@ -157,10 +161,11 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
 
 /// Returns whether a body looks like a form.
 pub(super) fn is_form(body: &[u8]) -> bool {
+    // JSON that a form parser took for a name.
+    let is_name = body.ends_with(b"}=") || body.ends_with(b"]=");
     let is_part = |&byte: &u8| byte.is_ascii_graphic() || byte == b' ' || byte >= 0x80;
     body.contains(&b'=')
-        && !body.starts_with(b"{")
-        && !body.starts_with(b"[")
+        && (is_name || !body.starts_with(b"{") && !body.starts_with(b"["))
         && !body.starts_with(b"<")
         && body.trim_ascii().iter().all(is_part)
 }
@@ -186,7 +191,12 @@ fn from_json(body: &[u8]) -> Vec<String> {
         serde_json::Value::Number(number) => Some(number.to_string()),
         serde_json::Value::Bool(truth) => Some(truth.to_string()),
         serde_json::Value::Null => Some(String::new()),
-        serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+        // Some parsers make a list of each field.
+        serde_json::Value::Array(items) => match items.as_slice() {
+            [serde_json::Value::String(text)] => Some(text.clone()),
+            _ => None,
+        },
+        serde_json::Value::Object(_) => None,
     };
     // The order of the text, since the parsed members are sorted.
     let order = super::json::Json::parse(body).map(|json| json.names()).unwrap_or_default();

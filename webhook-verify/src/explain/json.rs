@@ -90,54 +90,40 @@ impl<'j> Json<'j> {
         }
     }
 
-    /// Returns the value in every order of its members, or none if there are more than `most`.
-    pub(super) fn orders(&self, most: usize) -> Vec<Self> {
+    /// Returns the number of orders that the members of all objects can have, at most `most` + 1.
+    pub(super) fn count_orders(&self, most: usize) -> usize {
+        let times = |all: usize, factor: usize| all.saturating_mul(factor).min(most + 1);
         match self {
-            Self::Scalar(_) | Self::Text { .. } => vec![self.clone()],
+            Self::Scalar(_) | Self::Text { .. } => 1,
             Self::Array(items) => {
-                let lists = products(items.iter().map(|item| item.orders(most)), most);
-                lists.into_iter().map(Self::Array).collect()
+                items.iter().fold(1, |all, item| times(all, item.count_orders(most)))
             }
             Self::Object(members) => {
-                let factorial = (1..=members.len())
-                    .try_fold(1_usize, |all, n| all.checked_mul(n).filter(|all| *all <= most));
-                let values = products(members.iter().map(|(_, value)| value.orders(most)), most);
-                if factorial.is_none_or(|all| all.saturating_mul(values.len()) > most) {
-                    return Vec::new();
-                }
-                let names: Vec<_> = members.iter().map(|(name, _)| name.clone()).collect();
-                let mut orders = Vec::new();
-                for values in values {
-                    let mut members: Vec<_> = names.iter().cloned().zip(values).collect();
-                    super::permute(&mut members, 0, &mut |order| {
-                        orders.push(Self::Object(order.to_vec()))
-                    });
-                }
-                orders
+                let own = (1..=members.len()).fold(1, times);
+                members.iter().fold(own, |all, (_, value)| times(all, value.count_orders(most)))
             }
         }
     }
-}
 
-/// Returns all lists with one choice from each place, or none if there are more than `most`.
-fn products<T: Clone>(places: impl Iterator<Item = Vec<T>>, most: usize) -> Vec<Vec<T>> {
-    let mut lists = vec![Vec::new()];
-    for choices in places {
-        if lists.len() * choices.len() > most {
-            return Vec::new();
+    /// Returns the value with its members in the order of this number, which counts all orders.
+    pub(super) fn in_order(&self, number: &mut usize) -> Self {
+        match self {
+            Self::Scalar(_) | Self::Text { .. } => self.clone(),
+            Self::Array(items) => {
+                Self::Array(items.iter().map(|item| item.in_order(number)).collect())
+            }
+            Self::Object(members) => {
+                let mut rest: Vec<_> = members.iter().collect();
+                let mut ordered = Vec::with_capacity(rest.len());
+                while !rest.is_empty() {
+                    let (name, value) = rest.remove(*number % rest.len());
+                    *number /= rest.len() + 1;
+                    ordered.push((name.clone(), value.in_order(number)));
+                }
+                Self::Object(ordered)
+            }
         }
-        let with = |list: &Vec<T>| {
-            let list = list.clone();
-            let longer = choices.iter().map(move |choice| {
-                let mut longer = list.clone();
-                longer.push(choice.clone());
-                longer
-            });
-            longer.collect::<Vec<_>>()
-        };
-        lists = lists.iter().flat_map(with).collect();
     }
-    lists
 }
 
 /// Reads a JSON text.
@@ -489,15 +475,19 @@ mod tests {
     }
 
     #[test]
-    fn all_orders_of_members_are_found_up_to_a_limit() {
+    fn all_orders_of_members_are_found() {
         let json = Json::parse(br#"{"a":1,"b":[{"c":2,"d":3},4],"e":5}"#).unwrap();
         let style = styles().next().unwrap();
-        let mut orders: Vec<_> = json.orders(12).iter().map(|it| style.write(it)).collect();
+        assert_eq!((json.count_orders(100), json.count_orders(11)), (12, 12));
+        assert_eq!(json.count_orders(5), 6);
+        let mut orders: Vec<_> =
+            (0..12).map(|mut number| style.write(&json.in_order(&mut number))).collect();
         orders.sort_unstable();
         orders.dedup();
         assert_eq!(orders.len(), 12);
-        assert!(json.orders(11).is_empty());
         assert!(json.chance_of_order() < 0.09);
+        let long = format!("[{}]", vec!["0"; 100_000].join(","));
+        assert_eq!(Json::parse(long.as_bytes()).unwrap().count_orders(1000), 1);
     }
 
     #[test]

@@ -26,6 +26,8 @@ mod search;
 mod secret;
 mod sender;
 mod signature;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 mod timestamp;
 mod url;
 
@@ -158,23 +160,39 @@ impl Explainer {
                 Some((error, finding)) => (error.reason(), finding),
                 None => ("valid", Finding::new(Cause::Valid, "nothing to fix", "")),
             },
-            Some(Err(error)) => (error.reason(), search::find(case, error)),
-            None => {
-                let finding = search::find_for_unfit_secret(case, invalid_secret);
-                ("invalid_secret", finding)
+            Some(Err(error)) => {
+                let mut finding = search::find(case, error);
+                // After the fix, the timestamp would be the next reason.
+                let timely = self.now().map(|now| case.timely(now));
+                let (VerifyError::TimestampTooOld { seconds }
+                | VerifyError::TimestampInFuture { seconds }) =
+                    timely.and_then(Result::err).unwrap_or(error)
+                else {
+                    return finding.explains(error.reason());
+                };
+                finding.detail = format!(
+                    "{}; besides, the timestamp is {seconds} s away from the time of the request",
+                    finding.detail
+                )
+                .into();
+                return finding.explains(error.reason());
             }
+            None => ("invalid_secret", search::find_for_unfit_secret(case, invalid_secret)),
         };
-        Explanation { verdict, cause: finding.cause, fix: finding.fix, detail: finding.detail }
+        finding.explains(verdict)
+    }
+
+    fn now(&self) -> Option<Duration> {
+        match self.time {
+            Time::Now => Some(SystemClock.now()),
+            Time::At(now) => Some(now),
+            Time::Any => None,
+        }
     }
 
     /// Returns the fault of the timestamp of a request that is valid otherwise.
     fn untimely(&self, case: &Case<'_>) -> Option<(VerifyError, Finding)> {
-        let now = match self.time {
-            Time::Now => SystemClock.now(),
-            Time::At(now) => now,
-            Time::Any => return None,
-        };
-        let error = case.timely(now).err()?;
+        let error = case.timely(self.now()?).err()?;
         let source = case.scheme().timestamp.as_ref();
         let finding = match error {
             VerifyError::TimestampTooOld { seconds }
@@ -242,6 +260,10 @@ impl Finding {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { cause, fix: fix.into(), detail: detail.into() }
+    }
+
+    fn explains(self, verdict: &'static str) -> Explanation {
+        Explanation { verdict, cause: self.cause, fix: self.fix, detail: self.detail }
     }
 }
 

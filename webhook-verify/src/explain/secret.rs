@@ -161,6 +161,23 @@ fn prefix(case: &Case<'_>, holds: &Holds<'_>) -> Option<Finding> {
             ));
         }
     }
+    // A line of a `.env` file.
+    let named = |text: &[u8]| {
+        let text = whole(text);
+        let at = text.iter().position(|&byte| byte == b'=')?;
+        let is_part =
+            |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+        let name = text[..at].trim_ascii();
+        let is_name = !name.is_empty() && name.iter().all(is_part);
+        is_name.then(|| unquoted(&text[at + 1..])).flatten()
+    };
+    if holds(&named) {
+        return Some(Finding::new(
+            Cause::SecretPrefix,
+            "remove the variable's name and `=` from the beginning of the secret",
+            "the request is valid with what follows `=` in the secret",
+        ));
+    }
     // `v1,` may precede a key whose own prefix stays.
     let unversioned = |text: &[u8]| whole(text).strip_prefix(b"v1,").map(<[u8]>::to_vec);
     if holds(&unversioned) {
@@ -217,7 +234,7 @@ fn encoding(case: &Case<'_>) -> Option<Finding> {
         (KeyForm::Jwk, "gives a public key as a JSON Web Key"),
     ];
     let own = case.scheme().key_form();
-    let readings: [Reading; 7] = [
+    let readings: [Reading; 9] = [
         |text| Some(text.to_vec()),
         // Without what other forms need.
         |text| text.strip_prefix(b"whsec_").map(<[u8]>::to_vec),
@@ -225,6 +242,8 @@ fn encoding(case: &Case<'_>) -> Option<Finding> {
         |text| std::str::from_utf8(text).ok().map(|text| standard_base64(text).into_bytes()),
         |text| Some(text.to_ascii_lowercase()),
         |text| Some(text.to_ascii_uppercase()),
+        |text| Some(percent_encoding::percent_decode(text).collect()),
+        utf16,
         // The text is the base64 of the secret's text, or the reverse.
         |text| Some(STANDARD.encode(text).into_bytes()),
     ];
@@ -306,15 +325,29 @@ fn is_account(text: &[u8]) -> bool {
         Some((8..=10).contains(&id.len()) && id.iter().all(u8::is_ascii_digit) && token.len() == 35)
     };
     let is_airtable = text.starts_with(b"pat") && text.get(17) == Some(&b'.');
-    is_twilio || is_airtable || is_telegram().unwrap_or(false)
+    // The bot token of Discord has three parts, and its public key is hex.
+    let parts: Vec<_> = text.split(|&byte| byte == b'.').map(<[u8]>::len).collect();
+    let is_discord = matches!(*parts, [18..=30, 6, 27..=40]);
+    is_twilio || is_airtable || is_discord || is_telegram().unwrap_or(false)
 }
 
 /// Removes quotation marks, also escaped ones and one that stands alone.
 fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
-    const MARKS: &str = "\"'`\\\u{201c}\u{201d}\u{2018}\u{2019}\u{ab}\u{bb}";
+    const MARKS: &str = ",;\"'`\\\u{201c}\u{201d}\u{2018}\u{2019}\u{ab}\u{bb}";
     let text = std::str::from_utf8(key::without_white_space(text)?).ok()?;
+    // A line break as an escape.
+    let text = text.strip_suffix("\\n").unwrap_or(text);
     let bare = text.trim_matches(|char| MARKS.contains(char)).trim();
     (!bare.is_empty()).then(|| bare.as_bytes().to_vec())
+}
+
+/// Decodes ASCII text in UTF-16.
+fn utf16(text: &[u8]) -> Option<Vec<u8>> {
+    let has_zeros = |first: usize| text.iter().skip(first).step_by(2).all(|&byte| byte == 0);
+    let is_utf16 =
+        text.len() > 3 && (has_zeros(0) || has_zeros(1) || text.starts_with(b"\xff\xfe"));
+    let is_part = |byte: &u8| *byte != 0 && *byte < 0x80;
+    is_utf16.then(|| text.iter().copied().filter(is_part).collect())
 }
 
 fn changed(old: &[u8], new: &[u8]) -> Option<Vec<u8>> {

@@ -17,6 +17,10 @@ const ORIGINAL_URIS: [&str; 7] = [
     "x-forwarded-path",
     "x-replaced-path",
 ];
+/// The maximum length of a target, and of the headers that name hosts, in bytes.
+const MAX_URL: usize = 4096;
+/// The maximum number of a path's segments that a proxy may have stripped.
+const MAX_SEGMENTS: usize = 8;
 /// The maximum number of URLs with several differences.
 const MAX_COMBINED: usize = 1000;
 
@@ -75,6 +79,11 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let target = case.head.path_and_query();
+    let lens = ["host", "x-forwarded-host", "forwarded"].map(|name| case.header(name));
+    let lens = lens.iter().flatten().map(|value| value.len());
+    if target.len() > MAX_URL || lens.sum::<usize>() > MAX_URL {
+        return None;
+    }
     let configured = case.settings.public_url.clone().unwrap_or_default();
     let known = Url::parse(&configured, target);
     let found = candidates(case, &known).into_iter().find(|url| {
@@ -218,10 +227,14 @@ fn paths(case: &Case<'_>, known: &str) -> Vec<String> {
         let toggled = base.strip_suffix('/').map_or_else(|| format!("{base}/"), str::to_owned);
         paths.push(toggled);
         let mut rest = base.trim_start_matches('/');
-        while let Some((_, after)) = rest.split_once('/') {
+        for _ in 0..MAX_SEGMENTS {
+            let Some((_, after)) = rest.split_once('/') else { break };
             paths.extend([format!("/{after}"), format!("/{}", after.trim_end_matches('/'))]);
             rest = after;
         }
+        // The name of a script that some servers add.
+        paths.push(format!("{}/index.php", base.trim_end_matches('/')));
+        paths.extend(base.strip_suffix("index.php").map(str::to_owned));
         paths.push(base.replace("//", "/"));
         paths.push(format!("/{}", base.trim_start_matches('/')));
         paths.push(base.to_ascii_lowercase());

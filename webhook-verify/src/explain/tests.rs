@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{Cause, Explainer, Explanation};
+use crate::{
+    scheme::{self, Scheme},
+    testing::{SignedRequest, Signer},
+};
+
+const NOW: Duration = Duration::from_secs(1_795_305_600);
+const SECRET: &str = "a secret of GitHub";
+const BODY: &str = r#"{"zen":"Ünïcode / <b>","id":7,"list":[1,2]}"#;
+
+fn signed(scheme: Scheme, body: impl Into<bytes::Bytes>) -> SignedRequest {
+    Signer::new(scheme, SECRET).unwrap().at(NOW).sign(body).unwrap()
+}
+
+fn explain(scheme: Scheme, secret: &[u8], request: &SignedRequest, body: &[u8]) -> Explanation {
+    let explainer = Explainer::new(scheme).secret(secret).at(NOW);
+    explainer.explain(&request.headers, body.to_vec()).unwrap()
+}
+
+#[test]
+fn what_programs_make_of_a_body_is_recognized() {
+    let request = signed(scheme::GITHUB, BODY);
+    let buffer = serde_json::json!({"type": "Buffer", "data": BODY.as_bytes()}).to_string();
+    let html = BODY.replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let name: String = form_urlencoded::byte_serialize(BODY.as_bytes()).collect();
+    for (body, cause) in [
+        (BODY.to_owned(), Cause::Valid),
+        (STANDARD.encode(BODY), Cause::BodyReserialized),
+        (serde_json::to_string(BODY).unwrap(), Cause::BodyReserialized),
+        (buffer, Cause::BodyReserialized),
+        (html, Cause::BodyReserialized),
+        ("[object Object]".to_owned(), Cause::BodyReserialized),
+        (format!("{name}="), Cause::FormReencoded),
+        (format!("\n{BODY}"), Cause::BodyFinalNewline),
+        (format!("\u{feff}{BODY}\r\n"), Cause::BodyBom),
+        (BODY.bytes().map(char::from).collect::<String>() + "\n", Cause::BodyCharset),
+        (BODY.replace("\"id\":7,", ""), Cause::NoMatch),
+    ] {
+        let explanation = explain(scheme::GITHUB, SECRET.as_bytes(), &request, body.as_bytes());
+        assert_eq!(explanation.cause(), cause, "{body}: {explanation}");
+    }
+    let events = "[{\"a\":1},\r\n{\"b\":2}]\r\n";
+    let request = signed(scheme::GITHUB, events);
+    let explanation = explain(scheme::GITHUB, SECRET.as_bytes(), &request, br#"[{"a":1},{"b":2}]"#);
+    assert_eq!(explanation.cause(), Cause::BodyReserialized, "{explanation}");
+}
+
+#[test]
+fn what_files_and_shells_make_of_a_secret_is_recognized() {
+    let request = signed(scheme::GITHUB, BODY);
+    let utf16: Vec<u8> = SECRET.bytes().flat_map(|byte| [byte, 0]).collect();
+    for (secret, cause) in [
+        (format!("{SECRET}\n").into_bytes(), Cause::SecretWhitespace),
+        (format!("\"{SECRET}\",").into_bytes(), Cause::SecretQuotes),
+        (format!("'{SECRET}';").into_bytes(), Cause::SecretQuotes),
+        (format!("{SECRET}\\n").into_bytes(), Cause::SecretQuotes),
+        (format!("WEBHOOK_SECRET={SECRET}").into_bytes(), Cause::SecretPrefix),
+        (format!("WEBHOOK_SECRET=\"{SECRET}\"").into_bytes(), Cause::SecretPrefix),
+        (SECRET.replace(' ', "%20").into_bytes(), Cause::SecretEncoding),
+        (utf16, Cause::SecretEncoding),
+        (b"ghp_0123456789abcdefghij".to_vec(), Cause::SecretKind),
+        (b"another".to_vec(), Cause::NoMatch),
+    ] {
+        let explanation = explain(scheme::GITHUB, &secret, &request, BODY.as_bytes());
+        assert_eq!(explanation.cause(), cause, "{secret:?}: {explanation}");
+        assert!(!explanation.to_string().contains(SECRET), "{explanation}");
+    }
+}
+
+/// The fault that is fixed first must not hide the next one.
+#[test]
+fn an_old_timestamp_is_mentioned_beside_another_fault() {
+    let request = signed(scheme::STRIPE, "{}");
+    let later = NOW + Duration::from_secs(3600);
+    let explainer = Explainer::new(scheme::STRIPE).secret(SECRET).at(later);
+    let explanation = explainer.explain(&request.headers, "{}\n").unwrap();
+    assert_eq!(explanation.cause(), Cause::BodyFinalNewline, "{explanation}");
+    assert!(explanation.detail().contains("3600 s"), "{explanation}");
+    let explanation = explainer.explain(&request.headers, "{}").unwrap();
+    assert_eq!(explanation.cause(), Cause::TimestampOld, "{explanation}");
+}
+
+/// Each of these took minutes or gigabytes if the work were not limited.
+#[test]
+fn hostile_requests_cost_a_limited_amount_of_work() {
+    let scheme = Scheme::builder("acme")
+        .signature_header("x-acme-signature")
+        .timestamp_header("x-acme-timestamp")
+        .signed_content("{timestamp}.{body:sha256}.{url}")
+        .build()
+        .unwrap();
+    let numbers = format!("{{\"ids\":[{}]}}", vec!["17"; 20_000].join(","));
+    let object =
+        format!(r#"{{"f":1,"e":2,"d":3,"c":4,"b":5,"a":[{}]}}"#, vec!["\"x\""; 50_000].join(","));
+    let form = "a=%20&".repeat(100_000);
+    let deep = "[".repeat(100_000);
+    let path = "/a".repeat(100_000);
+    let query = format!("/?{}", "a=1&".repeat(100_000));
+    let digits = "1700000000 ".repeat(50_000);
+    let host = "h".repeat(1_000_000);
+    let lines = "\n".repeat(1_000_000);
+    for (target, digits, host, body) in [
+        ("/", "1700000000", "h", &*numbers),
+        ("/", "1700000000", "h", &*object),
+        ("/", "1700000000", "h", &*form),
+        ("/", "1700000000", "h", &*deep),
+        ("/", "1700000000", "h", &*lines),
+        (&*path, "1700000000", "h", "{}"),
+        (&*query, "1700000000", "h", "{}"),
+        ("/", &*digits, "h", "{}"),
+        ("/", "1700000000", &*host, "{}"),
+    ] {
+        let signature = "0".repeat(64);
+        let headers = [
+            ("x-acme-signature", &*signature),
+            ("x-acme-timestamp", digits),
+            ("host", host),
+            ("x-forwarded-host", host),
+        ];
+        let head = crate::RequestHead::new(&headers).target(target);
+        let explainer = Explainer::new(scheme.clone()).secret(SECRET).public_url("https://a.b/c");
+        let explanation = explainer.explain(head, body.to_owned()).unwrap();
+        assert_ne!(explanation.cause(), Cause::Valid);
+    }
+}
