@@ -19,17 +19,19 @@ const HINTS: usize = 10;
 
 /// Verifies recorded requests, and prints one JSON line for each: provider, name and verdict
 ///
-/// A verdict is `valid`, or the reason why the request is not authentic. FILE contains a JSON array
-/// of requests, or one request after the other. Each is an object with: provider (a scheme's name),
-/// name, method, url (with its query; null if the scheme does not use it), headers (a list of
-/// [name, value]), body_base64, secret, secret_encoding, now (Unix seconds; null to accept any
-/// timestamp), and expect (`valid` or a reason; optional). Further optional members are target (in
-/// place of the path and query of url), extra_secrets, parameters, header (of shared-header) and
-/// max_body. All other members are ignored.
+/// FILE contains a JSON array of rows, or one row after the other. A row is an object. Its required
+/// fields are provider (the name of the scheme), headers (a list of [NAME, VALUE]), body_base64 and
+/// secret. The optional fields are name; method (default POST); url (the URL that the sender was
+/// given, with its query); target (the path and query of the request; default those of url);
+/// secret_encoding; extra_secrets (a list); parameters (an object); header (of shared-header); now
+/// (Unix seconds; by default, any timestamp is accepted); max_body (in bytes); and expect (default
+/// `valid`). Unknown fields are ignored.
 ///
-/// Exits with 1 if a request is not as expected: only one of `expect` and the verdict is `valid`, or
-/// the row has no `expect` and the verdict is not `valid`. Exits with 2 at the first row that cannot
-/// be read.
+/// A verdict is `valid`, or the reason for the refusal. Only `valid` or not is compared with
+/// `expect`: a refusal for another reason is as expected.
+///
+/// Exits with 1 if a request is valid and should be refused, or is refused and should be valid.
+/// Exits with 2 at the first row that cannot be read.
 #[derive(Args)]
 pub(crate) struct Check {
     /// The requests; - is standard input

@@ -12,13 +12,13 @@ use crate::{Failure, scheme_file};
 
 /// Lists all schemes, one per line, or describes one
 ///
-/// The columns are: name, sender, algorithm, place of the signature or token, events of a request,
-/// and signed content (`-` if nothing is signed, or if a token signs itself).
+/// The columns are the name, the sender, the algorithm, the place of the signature or token, the
+/// events of a request, and the signed content (`-` if there is none, or if a token signs itself).
 #[derive(Args)]
 pub(crate) struct Schemes {
     /// The scheme to describe
     name: Option<String>,
-    /// A TOML file with schemes of your own, in place of the presets
+    /// A TOML file with schemes of your own, which are listed in place of the presets
     #[arg(long, value_name = "FILE")]
     scheme_file: Option<PathBuf>,
     /// Print a JSON array with all details

@@ -77,7 +77,7 @@ pub(crate) fn require_shared_secret(scheme: &Scheme) -> Result<(), String> {
 /// A secret on the command line is visible in the list of processes and in the shell's history. Use
 /// --secret-file, --secret-env or the variable WEBHOOK_SECRET to avoid that.
 ///
-/// Some senders put signed values into the body or the URL as well. Then standard error gets a line
+/// Some senders also put signed values into the body or the URL. Then standard error gets a line
 /// with `body-base64: ` and the whole body in base64, or a line with `url: ` and the whole URL.
 /// --curl prints the whole request.
 ///
@@ -93,7 +93,7 @@ pub(crate) struct Sign {
     /// The time to sign, in Unix seconds; the default is now
     #[arg(long, value_name = "UNIX")]
     now: Option<u64>,
-    /// The delivery's ID, for schemes that have it in a header; the default is evt_1
+    /// The delivery ID, for schemes that have it in a header; the default is evt_1
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// Compress the body with gzip, for schemes that define which bytes of such a body are signed

@@ -47,7 +47,7 @@ const LIMIT: u64 = 3 * 1024 * 1024;
 
 /// Tests a webhook receiver in any language over HTTP
 ///
-/// Sends about 200 requests, valid and forged, and prints a row for each property of the receiver:
+/// Sends about 120 requests, valid and forged, and prints a row for each property of the receiver:
 /// `pass`, `FAIL` or `n/a` (not applicable), the statuses, and why the property matters. The valid
 /// deliveries run the receiver's handler, so use a receiver without real effects.
 ///

@@ -32,17 +32,19 @@ use crate::{
 /// Sends recorded requests to a receiver, and prints one line for each: status, time and name
 ///
 /// FILE contains requests in the format of `check`. Each is sent as it was recorded: the method,
-/// the path and query, the headers except those of the connection, and the exact body. A recorded
-/// timestamp may be too old for the receiver. --fresh signs each request again with the current
-/// time and the row's secret, or that of --secret, --secret-file, --secret-env or the variable
-/// WEBHOOK_SECRET. Only the sender can sign with its private key, so that --fresh sends no request
-/// of a scheme with public keys.
+/// the path and query, the headers except those of the connection, and the exact body.
 ///
-/// --mutate breaks one part of each request, so that a receiver must refuse it. Unless the receiver
-/// accepts the recorded timestamp, combine it with --fresh.
+/// A recorded timestamp may be too old for the receiver. --fresh signs each request again with the
+/// current time. The secret is that of --secret, --secret-file or --secret-env. Without these, it
+/// is the secret of the row, or else of the variable WEBHOOK_SECRET. Only the sender can sign with
+/// its private key, so --fresh sends no requests of schemes with public keys.
 ///
-/// Redirects are not followed. Exits with 1 if a response is not 2xx or missing, or with --mutate,
-/// if it is 2xx or missing. Exits with 2 at the first row that cannot be read.
+/// --mutate breaks one part of each request, so that a correct receiver refuses it. If a request
+/// lacks a part, `replay` reports it and sends nothing for it. Unless the receiver accepts the
+/// recorded timestamp, combine --mutate with --fresh.
+///
+/// Redirects are not followed. The exit code is 1 if any response is missing or not 2xx. With
+/// --mutate, it is 1 if any is missing or 2xx. Exits with 2 at the first row that cannot be read.
 #[derive(Args)]
 pub(crate) struct Replay {
     /// The requests; - is standard input

@@ -44,18 +44,18 @@ const SHORT_RUN: u64 = 10;
 /// How often the progress is shown.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Signs bodies as a sender does, sends them to a receiver, and prints what it responds
+/// Signs bodies as a sender does, sends them to a receiver, and prints the responses
 ///
-/// A run of up to 10 requests prints one line for each response: status, time and delivery ID. A
-/// longer run prints a summary at its end: the number of responses of each status, and the times of
-/// 50 %, 90 % and 99 % of them and of the slowest. Ctrl-C ends the run early, and prints the
-/// summary, too.
+/// Up to 10 requests print one line each: status, time and delivery ID. A longer run prints a
+/// summary instead: the number of responses of each status, and the 50th, 90th and 99th percentile
+/// and the maximum of their times. Ctrl-C ends the run and prints the summary of the requests so
+/// far.
 ///
-/// Each request has the current time and a new delivery ID, if the scheme has one. With several
-/// requests, an ID in the body is replaced as well.
+/// Each request has the current time and, if the scheme defines one, a new delivery ID. If a run
+/// has several requests, each has its own ID, even if the scheme puts it in the body.
 ///
-/// Redirects are not followed. Exits with 1 if a response is not 2xx or missing, and with 130 after
-/// Ctrl-C.
+/// Redirects are not followed. Exits with 1 if any response is missing or not 2xx, and with 130
+/// after Ctrl-C.
 #[derive(Args)]
 pub(crate) struct Send {
     /// The bodies; - is standard input, which is the default
