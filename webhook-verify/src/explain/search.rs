@@ -139,9 +139,12 @@ pub(super) fn no_match(case: &Case<'_>, error: VerifyError) -> Finding {
         tried.push("the URL with other schemes, hosts, ports and paths");
     }
     tried.push("other schemes");
+    let tried = tried.join("; ");
+    let detail = format!("no attempted variant is valid: {tried}");
+    let is_mismatch = matches!(error, VerifyError::SignatureMismatch | VerifyError::TokenMismatch);
     Finding::new(
         Cause::NoMatch,
         "compare the secret with the one that the sender shows for this very endpoint",
-        format!("{error}; nothing of what was tried is valid: {}", tried.join("; ")),
+        if is_mismatch { detail } else { format!("{error}; {detail}") },
     )
 }

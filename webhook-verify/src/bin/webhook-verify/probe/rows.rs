@@ -84,7 +84,7 @@ pub(super) const ROWS: [Row; 32] = [
         "empty-secret",
         VERIFIES,
         "a signature with an empty secret is refused",
-        "A secret that is missing from the configuration must not become a secret that all know.",
+        "A secret that is missing from the configuration must not become a known secret.",
     ),
     row(
         "truncated-signature",
@@ -144,7 +144,7 @@ pub(super) const ROWS: [Row; 32] = [
         "repeated-header",
         VERIFIES,
         "two signature headers are refused",
-        "A proxy and the receiver may each read another one of them.",
+        "A proxy and the receiver may read different ones.",
     ),
     row(
         "many-signatures",
