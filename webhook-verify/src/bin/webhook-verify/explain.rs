@@ -63,11 +63,11 @@ impl Explain {
         if let Some(path) = &self.body {
             let body = std::fs::read(path);
             let body = body.map_err(|error| format!("{}: {error}", path.display()))?;
-            inputs.iter_mut().for_each(|input| input.body = Some(body.clone()));
+            inputs.iter_mut().for_each(|input| input.body = Ok(body.clone()));
         }
         let secret = self.secret.bytes()?;
         let bodies: Vec<_> =
-            inputs.iter().filter_map(|input| input.body.clone().map(Bytes::from)).collect();
+            inputs.iter().filter_map(|input| input.body.clone().ok().map(Bytes::from)).collect();
         let (mut out, mut is_valid) = (io::stdout().lock(), true);
         for (at, input) in inputs.iter().enumerate() {
             let name = input.row.as_ref().map_or("", |row| &row.name);
@@ -135,7 +135,7 @@ impl Explain {
         bodies: &[Bytes],
     ) -> Result<(Scheme, Explanation), Failure> {
         let scheme = self.scheme_of(input)?;
-        let body = input.body.as_ref().ok_or("the input has no body: pass it with --body")?;
+        let body = input.body.as_ref().map_err(|&reason| reason)?;
         let row = input.row.as_deref();
         let mut explainer = Explainer::new(scheme.clone());
         match (secret, row) {
@@ -220,10 +220,12 @@ fn print(
     if !description.signed_content.is_empty() {
         writeln!(out, "signs     {}", description.signed_content.replace('\n', "\\n"))?;
     }
-    let path = input.target.split('?').next().unwrap_or_default();
+    let path = shown_path(&input.target);
     let len = input.body.as_ref().map_or(0, Vec::len);
-    writeln!(out, "request   {} {}, body of {len} bytes", Shown(&input.method), Shown(path))?;
+    writeln!(out, "request   {} {}, body of {len} bytes", Shown(&input.method), Shown(&path))?;
     for (name, value) in input.headers.iter().take(MAX_HEADERS) {
+        // A line of a body that follows the headers without a blank line may look like a header.
+        let name = if is_token(name) { name } else { "(no header name)" };
         writeln!(out, "          {} ({} bytes)", Shown(name), value.len())?;
     }
     let more = input.headers.len().saturating_sub(MAX_HEADERS);
@@ -238,4 +240,53 @@ fn print(
         writeln!(out, "why       {}", explanation.cause().usual_reason())?;
     }
     Ok(())
+}
+
+/// Returns the path of a target without what may be a secret: parameters, and a user's password.
+fn shown_path(target: &str) -> String {
+    let path = target.split(['?', ';', '#']).next().unwrap_or_default();
+    let (mut shown, mut before) = (Vec::new(), None);
+    for (at, segment) in path.split('/').enumerate() {
+        // An authority is the first segment, or follows `//`.
+        let is_authority = at != 1 && before.is_none_or(str::is_empty);
+        let start = segment.rfind('@').filter(|_| is_authority).map_or(0, |at| at + 1);
+        shown.push(&segment[start..]);
+        before = Some(segment);
+    }
+    shown.join("/")
+}
+
+/// Returns whether a text is a token (RFC 9110 §5.6.2), as names of headers are.
+fn is_token(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_token, shown_path};
+
+    #[test]
+    fn a_shown_path_has_no_credentials() {
+        for (target, path) in [
+            ("/hook?token=1", "/hook"),
+            ("/hook;token=1/x", "/hook"),
+            ("//user:pass@host/hook", "//host/hook"),
+            ("/a//user:p@ss@host", "/a//host"),
+            ("http://user:pass@host/", "http://host/"),
+            ("user:pass@host:443", "host:443"),
+            ("/@scope/a@b", "/@scope/a@b"),
+            ("*", "*"),
+        ] {
+            assert_eq!(shown_path(target), path);
+        }
+    }
+
+    #[test]
+    fn names_of_headers_are_tokens() {
+        assert!(is_token("X-Hub-Signature-256") && is_token("a_b.c"));
+        for text in ["", "{\"card\"", "a b", "ü", "a\u{1b}"] {
+            assert!(!is_token(text), "{text}");
+        }
+    }
 }

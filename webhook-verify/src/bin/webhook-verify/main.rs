@@ -94,7 +94,7 @@ fn main() -> ExitCode {
         if closed {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {failure}");
+        eprintln!("error: {}", terminal::Shown(&failure.to_string()));
         ExitCode::from(2)
     })
 }

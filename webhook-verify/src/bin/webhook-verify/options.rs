@@ -1,6 +1,6 @@
 //! Options that several subcommands have.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use webhook_verify::{Scheme, Secret};
@@ -90,7 +90,7 @@ impl SecretOptions {
     pub(crate) fn secret(&self) -> Result<Secret, Failure> {
         Ok(match (&self.secret, &self.secret_file) {
             (Some(secret), _) => Secret::new(secret.as_str())?,
-            (None, Some(file)) => Secret::from_file(file)?,
+            (None, Some(file)) => Secret::from_file(existing(file)?)?,
             (None, None) => Secret::from_env(self.variable()?)?,
         })
     }
@@ -100,7 +100,7 @@ impl SecretOptions {
         Ok(match (&self.secret, &self.secret_file) {
             (Some(secret), _) => Some(secret.clone().into_bytes()),
             (None, Some(file)) => {
-                let bytes = std::fs::read(file);
+                let bytes = std::fs::read(existing(file)?);
                 let mut bytes = bytes.map_err(|error| format!("{}: {error}", file.display()))?;
                 // As `Secret::from_file` does.
                 if bytes.pop_if(|last| *last == b'\n').is_some() {
@@ -112,7 +112,7 @@ impl SecretOptions {
                 (_, Some(secret)) => Some(secret.into_encoded_bytes()),
                 (None, None) => None,
                 (Some(name), None) => {
-                    return Err(format!("set the environment variable {name}").into());
+                    return Err(format!("set the environment variable {}", variable(name)?).into());
                 }
             },
         })
@@ -125,7 +125,8 @@ impl SecretOptions {
     /// Returns the name of the variable, which must be set unless an option names it.
     fn variable(&self) -> Result<&str, Failure> {
         match &self.secret_env {
-            Some(name) => Ok(name),
+            Some(name) if std::env::var_os(name).is_some() => Ok(name),
+            Some(name) => variable(name),
             None if std::env::var_os(SECRET_VARIABLE).is_some() => Ok(SECRET_VARIABLE),
             None => Err("no secret: set --secret, --secret-file, --secret-env or the variable \
                          WEBHOOK_SECRET"
@@ -134,8 +135,66 @@ impl SecretOptions {
     }
 }
 
+/// Refuses a name that may be the secret itself, without repeating it.
+fn variable(name: &str) -> Result<&str, Failure> {
+    let is_part = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+    let is_name = name.bytes().all(is_part) && !name.starts_with(|it: char| it.is_ascii_digit());
+    match is_name && (1..=64).contains(&name.len()) {
+        true => Ok(name),
+        false => Err("--secret-env: not the name of a variable".into()),
+    }
+}
+
+/// Refuses a path that may be the secret itself, without repeating it: no such file exists, and it
+/// does not look like a path.
+fn existing(path: &Path) -> Result<&Path, Failure> {
+    let text = path.to_string_lossy();
+    let is_path = text.contains(['/', '.', '\\']) && !text.contains(['+', '=']);
+    match is_path || path.exists() {
+        true => Ok(path),
+        false => Err("--secret-file: no such file".into()),
+    }
+}
+
 /// Parses `NAME=VALUE`.
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SecretOptions;
+
+    fn reasons(secret_file: Option<&str>, secret_env: Option<&str>) -> [String; 2] {
+        let options = SecretOptions {
+            secret: None,
+            secret_file: secret_file.map(Into::into),
+            secret_env: secret_env.map(Into::into),
+        };
+        [options.secret().unwrap_err().to_string(), options.bytes().unwrap_err().to_string()]
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_name_is_not_repeated() {
+        let long = "A".repeat(65);
+        for secret in ["whsec_abcdef", "Hunter2", "", "8F2A", "a b", &long] {
+            for reason in reasons(None, Some(secret)) {
+                assert_eq!(reason, "--secret-env: not the name of a variable");
+            }
+        }
+        for reason in reasons(None, Some("NO_SUCH_VARIABLE_1")) {
+            assert!(reason.contains("NO_SUCH_VARIABLE_1"), "{reason}");
+        }
+        for secret in ["whsec_abcdef", "YWJj/ZGVm+==", "a b"] {
+            for reason in reasons(Some(secret), None) {
+                assert_eq!(reason, "--secret-file: no such file");
+            }
+        }
+        for path in ["/no/such", "no.such"] {
+            for reason in reasons(Some(path), None) {
+                assert!(reason.contains(path), "{reason}");
+            }
+        }
+    }
 }
