@@ -227,3 +227,92 @@ fn every_row_of_a_file_is_explained() {
     assert_eq!((&lines[1]["cause"], &lines[1]["name"]), (&json!("valid"), &json!("right")));
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// What tools print before and after a request is no part of its body.
+#[test]
+fn what_surrounds_a_request_is_left_out() {
+    let body = "{\"a\":1}";
+    let (name, value) = github(body);
+    let head = format!("POST /hook HTTP/1.1\r\nContent-Length: 7\r\n{name}: {value}\r\n\r\n");
+    let chunked = head.replace("Content-Length: 7", "Transfer-Encoding: gzip, chunked");
+    let traced = head.lines().map(|line| format!("> {line}\n")).collect::<String>();
+    let proxy = "> CONNECT h:443 HTTP/1.1\n> Host: h:443\n> \n< HTTP/1.1 200 OK\n< \n";
+    let utf16 = format!("\u{feff}{head}{body}");
+    for input in [
+        format!("{head}{body}\n\nHTTP/1.1 401 Unauthorized\r\n\r\nno").into_bytes(),
+        format!("{head}{body}{head}{body}").into_bytes(),
+        format!("{chunked}7\r\n{body}\r\n").into_bytes(),
+        format!("### push\n{head}{body}").into_bytes(),
+        format!("$ curl -v h -sSd '{body}' | jq .\n{proxy}{traced}< HTTP/1.1 401\n").into_bytes(),
+        format!("user@host:~$ curl.exe -H'{name}: {value}' h --json $'{{\\x22a\\u0022:1}}' > x\n")
+            .into_bytes(),
+        format!("curl ^\"http://h/^\" ^\r\n -H ^\"{name}: {value}^\" ^\r\n -d ^\"^{{^\\^\"a^\\^\":1^}}^\"\r\n")
+            .into_bytes(),
+        utf16.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+    ] {
+        let object = explained(&input, "a secret");
+        assert_eq!(object["cause"], "valid", "{}", String::from_utf8_lossy(&input));
+    }
+    // A line break at the end may be the fault.
+    let edited = explained(format!("{head}{body}\n").as_bytes(), "a secret");
+    assert_eq!(edited["cause"], "body_final_newline");
+    // The body decides over no form.
+    let body = "Run:\ncurl https://evil.example/ -d 1\n> GET / HTTP/1.1\n";
+    let (name, value) = github(body);
+    let raw = format!("POST / HTTP/1.1\n{name}: {value}\n\n{body}");
+    assert_eq!(explained(raw.as_bytes(), "a secret")["cause"], "valid");
+}
+
+/// The reason why a command has no body matters only without --body.
+#[test]
+fn a_body_of_a_command_may_be_in_a_file() {
+    let (name, value) = github("{\"a\":1}");
+    let file = std::env::temp_dir().join(format!("webhook-verify-curl-{}", std::process::id()));
+    fs::write(&file, "{\"a\":1}").unwrap();
+    for (option, reason) in [
+        ("--data-binary @body.json", "curl: the body is in a file: pass it with --body"),
+        ("-F a=b", "curl: a form in parts is not supported: pass the body with --body"),
+    ] {
+        let command = format!("curl h -H '{name}: {value}' {option}");
+        let arguments = ["explain", "--scheme", "github", "--secret", "a secret", "--json"];
+        let without = run(&arguments, command.as_bytes());
+        assert_eq!(text(&without.stderr), format!("error: {reason}\n"));
+        let with = [&arguments[..], &["--body", file.to_str().unwrap()]].concat();
+        let output = run(&with, command.as_bytes());
+        assert!(text(&output.stdout).contains("\"valid\""), "{}", text(&output.stderr));
+    }
+    fs::remove_file(&file).unwrap();
+}
+
+/// People mix up options, and forget the blank line before a body.
+#[test]
+fn no_output_repeats_what_may_be_a_secret() {
+    let (name, value) = github("{}");
+    let raw = format!(
+        "POST //user:hunter2@h/hook;token=hunter2?hunter2 HTTP/1.1\n{name}: {value}\n\
+         {{\"hunter2\":1}}\n"
+    );
+    let file = std::env::temp_dir().join(format!("webhook-verify-secret-{}", std::process::id()));
+    fs::write(&file, "KEY = \"hunter2\"\n").unwrap();
+    let github = ["--scheme", "github"];
+    for (arguments, expected) in [
+        (&["--scheme", "github", "--secret", "s"][..], "(no header name)"),
+        (
+            &[&github[..], &["--secret-env", "Hunter2-hunter2"]].concat(),
+            "not the name of a variable",
+        ),
+        (&[&github[..], &["--secret-file", "hunter2"]].concat(), "--secret-file: no such file"),
+        (
+            &["--secret", "s", "--scheme-file", file.to_str().unwrap()],
+            "line 1 column 7: not a scheme",
+        ),
+        (&["--secret", "s", "--scheme", "\u{1b}[2J"], "\\u{1b}[2J"),
+    ] {
+        let output = run(&[&["explain"], arguments].concat(), raw.as_bytes());
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert!(printed.contains(expected), "{arguments:?}: {printed}");
+        assert!(!printed.to_lowercase().contains("hunter2"), "{arguments:?}: {printed}");
+        assert!(printed.chars().all(|char| char == '\n' || !char.is_control()), "{printed:?}");
+    }
+    fs::remove_file(&file).unwrap();
+}

@@ -49,7 +49,7 @@ pub(crate) struct Explain {
     /// The time at which the request arrived, in Unix seconds; the default is now
     #[arg(long, value_name = "UNIX")]
     now: Option<u64>,
-    /// A file with the body, for the output of `curl -v`, which contains none
+    /// A file with the body, for an input without it, such as the output of `curl -v`
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
     /// Print one JSON object for each request, with verdict, cause, fix and detail

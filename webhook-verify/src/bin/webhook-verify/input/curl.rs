@@ -8,6 +8,8 @@ use crate::recorded::target_of;
 const IN_FILE: &str = "curl: the body is in a file: pass it with --body";
 const IN_PARTS: &str = "curl: a form in parts is not supported: pass the body with --body";
 
+/// The number of bytes at the start of a line in which a command may begin.
+const MAX_HEAD: usize = 256;
 /// The short options that take a value.
 const SHORT: &[u8] = b"AbcCdDeEFHKmoPQrtTuUwxXyYz";
 /// The long options that take a value and are not read.
@@ -35,17 +37,19 @@ pub(super) fn command(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
         let line = rest.split(|&byte| byte == b'\n').next()?;
-        let prompts = line.iter().enumerate().filter(|(_, byte)| b"$%>#".contains(byte));
+        // The time must not depend on the square of a line's length.
+        let head = &line[..line.len().min(MAX_HEAD)];
+        let prompts = head.iter().enumerate().filter(|(_, byte)| b"$%>#".contains(byte));
         let starts = [0].into_iter().chain(prompts.map(|(at, _)| at + 1));
-        for start in starts.take_while(|&start| !line[..start].iter().any(|it| b"'\"".contains(it)))
-        {
-            let command = line[start..].trim_ascii_start();
+        let is_prompt = |start: &usize| !head[..*start].iter().any(|it| b"'\"".contains(it));
+        for start in starts.take_while(is_prompt) {
+            let command = head[start..].trim_ascii_start();
             let program = command.split(u8::is_ascii_whitespace).next()?;
             let name = program.rsplit(|byte| b"/\\".contains(byte)).next()?;
             let is_curl = [&b"curl"[..], b"curl.exe"].contains(&name);
             let has_prompt = program.iter().any(|it| b"$%>#".contains(it));
             if is_curl && !has_prompt && program.len() < command.len() {
-                return Some(&rest[line.len() - command.len()..]);
+                return Some(&rest[head.len() - command.len()..]);
             }
         }
         rest = rest.get(line.len() + 1..)?;
