@@ -42,7 +42,7 @@ fn place(text: &str, error: &toml::de::Error) -> String {
     format!("line {line} column {column}: ")
 }
 
-/// Returns what is wrong, on one line. An error within a field's description has the lines around it.
+/// Returns what is wrong, on one line. An error within a description repeats the lines around it.
 fn message(error: &toml::de::Error) -> String {
     let message = error.message().trim_end();
     let last = message.lines().next_back().unwrap_or_default();

@@ -73,11 +73,7 @@ pub(super) fn read(text: &[u8]) -> Result<Input, String> {
 
 /// Returns whether a text is the output of `curl --trace-ascii` or `curl --trace`.
 pub(super) fn is_ascii_trace(text: &[u8]) -> bool {
-    text.split(|&byte| byte == b'\n').any(|line| is_block(without_time(line), b"=> Send header"))
-}
-
-fn is_block(line: &[u8], kind: &[u8]) -> bool {
-    line.starts_with(kind)
+    text.split(|&byte| byte == b'\n').any(|line| without_time(line).starts_with(b"=> Send header"))
 }
 
 /// Reads the output of `curl --trace-ascii`.
@@ -98,11 +94,11 @@ pub(super) fn read_ascii(text: &[u8]) -> Result<Input, String> {
             line = next_line(&mut rest);
         }
         let is_connect = head.starts_with(b"CONNECT ");
-        if is_block(start, b"=> Send header") && (head.is_empty() || is_connect) {
+        if start.starts_with(b"=> Send header") && (head.is_empty() || is_connect) {
             head = block;
-        } else if is_block(start, b"=> Send header") {
+        } else if start.starts_with(b"=> Send header") {
             break;
-        } else if is_block(start, b"=> Send data") && !is_connect {
+        } else if start.starts_with(b"=> Send data") && !is_connect {
             body.append(&mut block);
         }
     }
