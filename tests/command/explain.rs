@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
 
-use crate::{VECTORS, run, text};
+use crate::{VECTORS, command, output_of, run, text};
 
 /// A request of GitHub, as `sign` makes it.
 fn github(body: &str) -> (String, String) {
@@ -166,6 +166,15 @@ fn a_secret_may_be_given_beside_a_row() {
     let input = row.to_string();
     let given = run(&["explain", "--json", "--secret", "a secret"], input.as_bytes());
     assert!(text(&given.stdout).contains("\"valid\""), "{}", text(&given.stderr));
+    // The variable is for requests that bring no secret.
+    let own = json!({"provider": "github", "headers": row["headers"], "body_base64": "e30=",
+        "secret": "a secret"});
+    for (input, secret) in [(&row, "a secret"), (&own, "another")] {
+        let mut command = command();
+        command.args(["explain", "--json"]).env("WEBHOOK_SECRET", secret);
+        let output = output_of(command, input.to_string().as_bytes());
+        assert!(text(&output.stdout).contains("\"valid\""), "{}", text(&output.stdout));
+    }
     let missing = run(&["explain", "--json"], input.as_bytes());
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains("no secret"), "{}", text(&missing.stderr));

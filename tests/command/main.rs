@@ -51,8 +51,14 @@ pub(crate) fn command() -> Command {
 
 /// Runs the command to its end.
 pub(crate) fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = command()
-        .args(arguments)
+    let mut command = command();
+    command.args(arguments);
+    output_of(command, input)
+}
+
+/// Runs a program to its end.
+pub(crate) fn output_of(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -138,6 +138,7 @@ impl Explain {
         let body = input.body.as_ref().map_err(|&reason| reason)?;
         let row = input.row.as_deref();
         let mut explainer = Explainer::new(scheme.clone());
+        let default = SecretOptions::default_bytes();
         match (secret, row) {
             (Some(secret), _) => explainer = explainer.secret(secret),
             (None, Some(row)) if !row.secrets.is_empty() => {
@@ -146,11 +147,9 @@ impl Explain {
                 }
             }
             (None, _) => {
-                return Err(
-                    "no secret: set --secret, --secret-file, --secret-env or the variable \
-                            WEBHOOK_SECRET"
-                        .into(),
-                );
+                const NONE: &str = "no secret: set --secret, --secret-file, --secret-env or the \
+                                    variable WEBHOOK_SECRET";
+                explainer = explainer.secret(default.ok_or(NONE)?);
             }
         }
         let of_row = row.into_iter().flat_map(|row| &row.parameters);

@@ -1,5 +1,4 @@
-//! Lists schemes, verifies and replays recorded requests, and signs and sends new ones.
-//! Lists schemes, receives requests, verifies recorded ones, and signs new ones.
+//! Receives, explains, signs, sends, checks and replays webhooks, and probes receivers.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -33,13 +32,14 @@ use clap::{
     error::ErrorKind::{InvalidSubcommand, UnknownArgument},
 };
 
-/// Lists webhook senders, verifies and replays recorded requests, and signs and sends new ones
+/// Receives, explains, signs, sends, checks and replays webhooks, and probes receivers
 #[derive(Parser)]
 #[command(
     name = "webhook-verify",
     version,
     after_help = "Exits with 0, with 1 if a check fails: a request that is not as expected or not \
-                  valid, a failing row of `probe`, a response that is not 2xx; and with 2 on errors."
+                  valid, a failing row of `probe`, a response that is not 2xx; with 2 on errors; and with \
+                  130 if Ctrl-C ends `send`."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -1,6 +1,9 @@
 //! Options that several subcommands have.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use webhook_verify::{Scheme, Secret};
@@ -95,7 +98,12 @@ impl SecretOptions {
         })
     }
 
-    /// Returns the bytes of the secret without any check, or `None` if there is no secret.
+    /// Returns the bytes of the variable that is read if no option sets the secret.
+    pub(crate) fn default_bytes() -> Option<Vec<u8>> {
+        std::env::var_os(SECRET_VARIABLE).map(OsString::into_encoded_bytes)
+    }
+
+    /// Returns the bytes of the secret without any check, or `None` if no option sets it.
     pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>, Failure> {
         Ok(match (&self.secret, &self.secret_file) {
             (Some(secret), _) => Some(secret.clone().into_bytes()),
@@ -108,18 +116,17 @@ impl SecretOptions {
                 }
                 Some(bytes)
             }
-            (None, None) => match (&self.secret_env, std::env::var_os(self.name())) {
-                (_, Some(secret)) => Some(secret.into_encoded_bytes()),
-                (None, None) => None,
-                (Some(name), None) => {
-                    return Err(format!("set the environment variable {}", variable(name)?).into());
-                }
+            (None, None) => match &self.secret_env {
+                None => None,
+                Some(name) => match std::env::var_os(name) {
+                    Some(secret) => Some(secret.into_encoded_bytes()),
+                    None => {
+                        let name = variable(name)?;
+                        return Err(format!("set the environment variable {name}").into());
+                    }
+                },
             },
         })
-    }
-
-    fn name(&self) -> &str {
-        self.secret_env.as_deref().unwrap_or(SECRET_VARIABLE)
     }
 
     /// Returns the name of the variable, which must be set unless an option names it.

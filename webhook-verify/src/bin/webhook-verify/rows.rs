@@ -21,8 +21,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
 }
 
 /// Calls `handle` with the number of each row, from 1, and the row, as soon as it has been read.
-/// The rows are those of a JSON array, or one after the other. Stops at the first error. An input
-/// without rows is an error.
+/// The rows are those of a JSON array, or one after the other. Stops at the first error.
 pub(crate) fn each(
     mut input: impl BufRead,
     handle: &mut dyn FnMut(usize, &Value) -> Result<(), Failure>,
@@ -35,14 +34,14 @@ pub(crate) fn each(
         for row in json.into_iter() {
             rows.handle(&row.map_err(|error| rows.unreadable(&error))?)?;
         }
-        return rows.end();
+        return Ok(());
     }
     let mut failure = None;
     let in_array = InArray { rows: &mut rows, failure: &mut failure };
     let read = serde::Deserializer::deserialize_seq(&mut json, in_array).and_then(|()| json.end());
     match (failure, read) {
         (Some(failure), _) => Err(failure),
-        (None, read) => read.map_err(|error| rows.unreadable(&error)).and_then(|()| rows.end()),
+        (None, read) => read.map_err(|error| rows.unreadable(&error)),
     }
 }
 
@@ -56,11 +55,6 @@ impl Rows<'_> {
     fn handle(&mut self, row: &Value) -> Result<(), Failure> {
         self.number += 1;
         (self.handle)(self.number, row)
-    }
-
-    /// Refuses an input without rows, which would pass every check.
-    fn end(&self) -> Result<(), Failure> {
-        if self.number == 0 { Err("the input has no request".into()) } else { Ok(()) }
     }
 
     /// Returns the error for invalid JSON, with its position but without the text there.

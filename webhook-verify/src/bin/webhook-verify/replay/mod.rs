@@ -206,8 +206,10 @@ impl Run<'_> {
                 self.outdated
             );
         }
-        if self.sent == 0 && self.skipped > 0 {
-            return Err("no request was sent".into());
+        match (self.sent, self.unsent, self.skipped) {
+            (0, _, 1..) => return Err("no request was sent".into()),
+            (0, 0, 0) => return Err("the input has no request".into()),
+            _ => {}
         }
         if self.unexpected > 0 {
             let wanted = match self.settings.options.mutate.is_empty() {
