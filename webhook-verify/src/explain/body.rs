@@ -43,7 +43,7 @@ fn wrapped(case: &Case<'_>) -> Option<Finding> {
     bodies.extend(is_base64.then(|| base64_to_vec(body)).flatten().map(|it| it.to_vec()));
     bodies.extend(serde_json::from_slice::<String>(body).ok().map(String::into_bytes));
     if body.starts_with(b"{") && memchr::memmem::find(body, b"\"Buffer\"").is_some() {
-        bodies.extend(serde_json::from_slice::<NodeBuffer>(body).ok().map(|buffer| buffer.data));
+        bodies.extend(node_buffer(body));
     }
     if let Ok(text) = std::str::from_utf8(body)
         && text.contains('&')
@@ -61,10 +61,11 @@ fn wrapped(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-/// A buffer of Node.js as JSON.
-#[derive(serde::Deserialize)]
-struct NodeBuffer {
-    data: Vec<u8>,
+/// Reads a buffer of Node.js in JSON: `{"type":"Buffer","data":[…]}`.
+fn node_buffer(body: &[u8]) -> Option<Vec<u8>> {
+    let buffer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let bytes = buffer.get("data")?.as_array()?.iter();
+    bytes.map(|byte| u8::try_from(byte.as_u64()?).ok()).collect()
 }
 
 fn final_line_break(case: &Case<'_>) -> Option<Finding> {
