@@ -47,10 +47,17 @@ async fn a_refusal_is_explained_if_the_receiver_is_asked_to() {
             assert!(field(line, "fix").starts_with(fix), "{line}");
             assert!(!field(line, "hint").is_empty() && !line.contains(SECRET), "{line}");
         }
-        let endpoint = format!("unexplained-{framework:?}");
-        send(framework, builder(&endpoint, "another"), &request).await;
-        let log = Logs::collect().text();
-        let [line] = &refusals(&log, &endpoint)[..] else { panic!("{log}") };
-        assert_eq!((field(line, "cause"), field(line, "fix")), ("", ""), "{line}");
+        // Not if nobody asks, and not for a body that costs too much.
+        let mut long = request.clone();
+        long.body = vec![b' '; (1 << 20) + 1].into();
+        let endpoints = ["unasked", "long"].map(|name| format!("{name}-{framework:?}"));
+        send(framework, builder(&endpoints[0], "another"), &request).await;
+        let asked = builder(&endpoints[1], "another").explain_refusals();
+        send(framework, asked.body_limit(4 << 20), &long).await;
+        for endpoint in endpoints {
+            let log = Logs::collect().text();
+            let [line] = &refusals(&log, &endpoint)[..] else { panic!("{log}") };
+            assert_eq!((field(line, "cause"), field(line, "fix")), ("", ""), "{line}");
+        }
     }
 }

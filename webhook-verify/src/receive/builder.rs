@@ -145,8 +145,8 @@ impl ReceiverBuilder {
     /// Adds an [explanation](crate::explain) to the log line of each refusal that is logged, for
     /// development: its fields `cause` and `fix`, and `hint` with what was seen.
     ///
-    /// An explanation verifies the request in hundreds of ways before the response is sent. A
-    /// stranger can cause this work, so [`build`](Self::build) returns an error in release builds.
+    /// An explanation verifies the request in hundreds of ways before the response is sent. Bodies of
+    /// more than 1 MiB get none. A stranger can cause this work, so [`build`](Self::build) returns an error in release builds.
     #[cfg(feature = "explain")]
     pub fn explain_refusals(mut self) -> Self {
         self.explains = Explains::InDevelopment;

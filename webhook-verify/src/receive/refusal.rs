@@ -7,6 +7,9 @@ use super::{Receiver, Rejection, diagnosis, diagnosis::Refused, receiver::Inner,
 use crate::explain;
 use crate::{answer::log_at, claim::contain, request::RequestHead, verify::Incoming};
 
+/// The maximum length of a body whose refusal is explained, in bytes.
+#[cfg(feature = "explain")]
+const MAX_EXPLAINED: usize = 1 << 20;
 /// The maximum length of a client's text in a log line, in bytes.
 const MAX_TEXT: usize = 256;
 
@@ -74,6 +77,9 @@ impl Inner {
     ) -> Option<(&'static str, String, String)> {
         let Rejection::NotAuthentic(error) = rejection else { return None };
         let body = incoming.and_then(Incoming::as_sent);
+        if body.is_some_and(|body| body.len() > MAX_EXPLAINED) {
+            return None;
+        }
         let is_read = body.is_some_and(|body| !body.is_empty());
         // Many requests are refused before their body is read.
         let scheme = refused.verifier.scheme();
