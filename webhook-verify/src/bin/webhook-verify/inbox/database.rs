@@ -71,7 +71,11 @@ impl Location {
             .disable_statement_logging();
         let file = shown_file(options.get_filename());
         let opened = async {
-            std::fs::metadata(options.get_filename()).map_err(Error::Io)?;
+            let found = std::fs::metadata(options.get_filename()).map_err(Error::Io)?;
+            // A named pipe would wait for a writer.
+            if !found.is_file() {
+                return Err(Error::Io(std::io::Error::other("not a file")));
+            }
             // The store's own connection would turn on WAL, in any database.
             let mut connection = options.clone().read_only(true).connect().await?;
             let names = sqlx::query_scalar(table.names()).fetch_all(&mut connection).await;
