@@ -1,6 +1,7 @@
 //! The subcommand `listen`.
 
 mod forwarding;
+mod limits;
 mod page;
 mod receiving;
 mod recording;

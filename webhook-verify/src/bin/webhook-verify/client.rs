@@ -1,9 +1,10 @@
 //! Sends requests over HTTP and HTTPS.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, ffi::OsStr, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
+use http::{HeaderMap, Request, StatusCode, Uri, uri::Authority};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -98,10 +99,64 @@ pub(crate) fn url_of(to: &Uri, target: &str) -> Result<Uri, http::Error> {
 /// Parses a URL that a request can be sent to.
 pub(crate) fn parse_url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|_| "not a URL")?;
-    match url.scheme_str() {
-        Some("http" | "https") if url.host().is_some_and(|host| !host.is_empty()) => Ok(url),
+    match (url.scheme_str(), url.authority()) {
+        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => {
+            check_port(authority)?;
+            Ok(url)
+        }
         _ => Err("not a URL that begins with http:// or https://".into()),
     }
+}
+
+/// Parses the URL of an option. Unlike clap's own, its error does not repeat the URL, which may
+/// contain a password.
+#[derive(Clone)]
+pub(crate) struct UrlParser;
+
+impl TypedValueParser for UrlParser {
+    type Value = Uri;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        option: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Uri, clap::Error> {
+        value.to_str().ok_or_else(|| "not a URL".to_owned()).and_then(parse_public_url).map_err(
+            |error| {
+                let option = option.map(ToString::to_string).unwrap_or_default();
+                let mut command = command.clone();
+                command.error(ErrorKind::ValueValidation, format!("{option}: {error}"))
+            },
+        )
+    }
+}
+
+/// Parses a URL without a user name and password.
+fn parse_public_url(text: &str) -> Result<Uri, String> {
+    // The password may be what is wrong.
+    let authority = text.split("://").nth(1).unwrap_or_default();
+    if authority.split(['/', '?', '#']).next().is_some_and(|it| it.contains('@')) {
+        return Err("not a URL without a user name and password".into());
+    }
+    parse_url(text)
+}
+
+/// Checks that a port, if there is one, is a number that ports have.
+fn check_port(authority: &Authority) -> Result<(), &'static str> {
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let port = place.strip_prefix(authority.host()).unwrap_or_default();
+    if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err("not a URL with a port from 1 to 65535");
+    }
+    Ok(())
+}
+
+/// Returns the text of a URL without its query, which may contain a token.
+pub(crate) fn without_query(url: &Uri) -> String {
+    let mut text = url.to_string();
+    text.truncate(text.find('?').unwrap_or(text.len()));
+    text
 }
 
 /// The headers of a recorded request that belong to its connection. The client sets its own.
@@ -113,7 +168,7 @@ pub(crate) fn is_of_connection(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::url_of;
+    use super::{parse_public_url, url_of, without_query};
 
     #[test]
     fn a_request_keeps_the_path_and_query_that_the_target_does_not_set() {
@@ -128,5 +183,29 @@ mod tests {
             assert_eq!(url_of(&to.parse().unwrap(), target).unwrap().to_string(), expected);
         }
         assert!(url_of(&"http://h".parse().unwrap(), "/a b").is_err());
+    }
+
+    #[test]
+    fn a_url_has_no_password_and_a_port_that_exists() {
+        for good in ["http://h", "https://h:65535/a?b", "http://[::1]:1", "http://[::1]/"] {
+            assert_eq!(
+                parse_public_url(good).unwrap().to_string().trim_end_matches('/'),
+                good.trim_end_matches('/')
+            );
+        }
+        for (bad, said) in [
+            ("http://usr:pwd@h/?k=1", "without a user name"),
+            ("http://usr@h", "without a user name"),
+            ("http://h:99999", "a port from 1"),
+            ("http://[::1]:99999/", "a port from 1"),
+            ("http://h:0", "a port from 1"),
+            ("http://h:", "a port from 1"),
+            ("ftp://h", "begins with"),
+            ("h:1", "begins with"),
+        ] {
+            let error = parse_public_url(bad).unwrap_err();
+            assert!(error.contains(said) && !error.contains("pwd"), "{bad}: {error}");
+        }
+        assert_eq!(without_query(&"http://h:1/a?b=c".parse().unwrap()), "http://h:1/a");
     }
 }

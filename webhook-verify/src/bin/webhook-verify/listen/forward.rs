@@ -1,20 +1,33 @@
 //! Passes requests on to another server.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri, header::CONNECTION, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Uri,
+    header::{CONNECTION, VIA},
+    uri::PathAndQuery,
+};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout};
 
-use super::arrived::{Arrived, copied};
-use crate::client::{Client, Response, is_of_connection};
+use super::{
+    arrived::{Arrived, copied},
+    guard::random,
+};
+use crate::Failure;
+use crate::client::{Client, Response, is_of_connection, without_query};
 
 /// A server that gets the requests.
 pub(super) struct Forward {
     client: Client,
     to: Uri,
     limit: Duration,
+    /// The value of `Via`. It is random, so that a request that returns is recognized.
+    via: HeaderValue,
 }
 
 /// What became of a forwarded request.
@@ -28,9 +41,32 @@ pub(super) struct Forwarded {
 }
 
 impl Forward {
-    pub(super) fn new(to: Uri, limit: Duration) -> Self {
+    pub(super) fn new(to: Uri, limit: Duration) -> Result<Self, Failure> {
+        let via = HeaderValue::from_str(&format!("1.1 webhook-verify-{}", random()?))?;
         // The client's own limit must not end first.
-        Self { client: Client::new(limit.saturating_mul(2)), to, limit }
+        Ok(Self { client: Client::new(limit.saturating_mul(2)), to, limit, via })
+    }
+
+    /// Returns whether requests would go to a receiver at this address.
+    pub(super) fn is_to(&self, own: SocketAddr) -> bool {
+        let default = if self.to.scheme_str() == Some("https") { 443 } else { 80 };
+        let host = self.to.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_local = match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+            // Connections to an unspecified address go to this machine.
+            Ok(ip) if ip.is_unspecified() => true,
+            Ok(ip) if own.ip().is_unspecified() => ip.is_loopback(),
+            Ok(ip) => ip == own.ip().to_canonical(),
+            Err(_) => host.eq_ignore_ascii_case("localhost"),
+        };
+        is_local && self.to.port_u16().unwrap_or(default) == own.port()
+    }
+
+    /// Returns whether a request was already passed on by this program.
+    pub(super) fn has_sent(&self, headers: &HeaderMap) -> bool {
+        let own = self.via.as_bytes();
+        let mut passed =
+            headers.get_all(VIA).into_iter().flat_map(|it| it.as_bytes().split(|&b| b == b','));
+        passed.any(|via| via.trim_ascii() == own)
     }
 
     /// Sends the request as it arrived, without the headers of its connection.
@@ -38,9 +74,8 @@ impl Forward {
         let started = Instant::now();
         let url = url_for(&self.to, &arrived.target);
         // A query may contain a token.
-        let shown = url.as_ref().unwrap_or(&self.to).to_string();
-        let shown = shown.split('?').next().unwrap_or_default().to_owned();
-        let (result, is_late) = match url.and_then(|url| request(arrived, url)) {
+        let shown = without_query(url.as_ref().unwrap_or(&self.to));
+        let (result, is_late) = match url.and_then(|url| self.request(arrived, url)) {
             Err(error) => (Err(error.to_string()), false),
             Ok(request) => match timeout(self.limit, self.client.send(request)).await {
                 Ok(result) => (result.map(own), false),
@@ -51,6 +86,15 @@ impl Forward {
             },
         };
         Forwarded { url: shown, took: started.elapsed(), result, is_late }
+    }
+
+    fn request(&self, arrived: &Arrived, url: Uri) -> Result<Request<Full<Bytes>>, http::Error> {
+        let mut request = Request::new(Full::new(arrived.body.clone()));
+        *request.method_mut() = arrived.method.parse()?;
+        *request.uri_mut() = url;
+        *request.headers_mut() = passed_on(&arrived.headers);
+        request.headers_mut().append(VIA, self.via.clone());
+        Ok(request)
     }
 }
 
@@ -87,14 +131,6 @@ fn own(mut response: Response) -> Response {
     response
 }
 
-fn request(arrived: &Arrived, url: Uri) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request = Request::new(Full::new(arrived.body.clone()));
-    *request.method_mut() = arrived.method.parse()?;
-    *request.uri_mut() = url;
-    *request.headers_mut() = passed_on(&arrived.headers);
-    Ok(request)
-}
-
 /// Returns the headers without those of the connection.
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
     let values = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
@@ -129,7 +165,30 @@ fn url_for(to: &Uri, target: &str) -> Result<Uri, http::Error> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::url_for;
+    use std::time::Duration;
+
+    use super::{Forward, url_for};
+
+    #[test]
+    fn the_receivers_own_address_is_recognized() {
+        for (to, own, is_own) in [
+            ("http://127.0.0.1:81/x", "127.0.0.1:81", true),
+            ("http://localhost:81", "127.0.0.1:81", true),
+            ("http://0.0.0.0:81", "127.0.0.1:81", true),
+            ("http://[::1]:81", "[::]:81", true),
+            ("http://127.0.0.2:81", "0.0.0.0:81", true),
+            ("http://[::ffff:127.0.0.1]:81", "127.0.0.1:81", true),
+            ("http://localhost", "127.0.0.1:80", true),
+            ("https://localhost", "127.0.0.1:80", false),
+            ("http://127.0.0.1:82", "127.0.0.1:81", false),
+            ("http://127.0.0.1:81", "192.0.2.1:81", false),
+            ("http://192.0.2.1:81", "127.0.0.1:81", false),
+            ("http://a.test:81", "127.0.0.1:81", false),
+        ] {
+            let forward = Forward::new(to.parse().unwrap(), Duration::ZERO).unwrap();
+            assert_eq!(forward.is_to(own.parse().unwrap()), is_own, "{to} {own}");
+        }
+    }
 
     #[test]
     fn the_path_of_the_server_replaces_that_of_the_request() {

@@ -10,24 +10,29 @@ use std::{
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::spawn_blocking,
+    time::{sleep, timeout},
 };
 
 use super::{
     listener::{Class, Delivered, Listener},
     record::date,
 };
-use crate::terminal::Shown;
+use crate::terminal::{Shown, ShownJson};
 
 /// The number of lines that wait for a slow reader. Then deliveries wait as well.
 const WAITING: usize = 1024;
+/// How long lines wait for a slow reader while the program ends.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Prints lines, on a thread of its own: a terminal may stop at any time.
 #[derive(Clone)]
 pub(super) struct Lines {
     /// Lines, and `None` at the end.
     lines: mpsc::Sender<Option<String>>,
+    /// Whether the program ends.
+    stopped: watch::Receiver<bool>,
     json: bool,
     style: Style,
 }
@@ -35,6 +40,7 @@ pub(super) struct Lines {
 /// The end of the output.
 pub(super) struct Output {
     thread: JoinHandle<()>,
+    stop: watch::Sender<bool>,
     /// The error if standard output fails, for example because its reader is gone.
     pub(super) failed: oneshot::Receiver<io::Error>,
 }
@@ -49,6 +55,7 @@ impl Lines {
     pub(super) fn start(json: bool) -> (Self, Output) {
         let (lines, mut waiting) = mpsc::channel::<Option<String>>(WAITING);
         let (fail, failed) = oneshot::channel();
+        let (stop, stopped) = watch::channel(false);
         let thread = thread::spawn(move || {
             while let Some(Some(line)) = waiting.blocking_recv() {
                 let mut out = io::stdout().lock();
@@ -58,14 +65,28 @@ impl Lines {
                 }
             }
         });
-        (Self { lines, json, style: Style::of_terminal() }, Output { thread, failed })
+        let style = Style::of_terminal();
+        (Self { lines, stopped, json, style }, Output { thread, stop, failed })
     }
 
     /// Prints a text as it is, or with `--json` the value.
     pub(super) async fn say(&self, text: &str, value: &Value) {
-        let line = if self.json { value.to_string() } else { text.to_owned() };
-        // Without a reader, the program ends.
-        let _ = self.lines.send(Some(line + "\n")).await;
+        let line = if self.json { ShownJson(value).to_string() } else { text.to_owned() };
+        self.put(line).await;
+    }
+
+    /// Queues a line. If the queue is full, this waits, but not for long once the program ends.
+    async fn put(&self, line: String) {
+        let mut stopped = self.stopped.clone();
+        let ended = async {
+            let _ = stopped.wait_for(|it| *it).await;
+            sleep(LAST).await;
+        };
+        tokio::select! {
+            // Without a reader, the program ends.
+            _ = self.lines.send(Some(line + "\n")) => {}
+            () = ended => {}
+        }
     }
 
     /// Prints the line of a delivery.
@@ -78,13 +99,13 @@ impl Lines {
     ) {
         let scheme = delivered.sender.map(|at| listener.senders[at].scheme.name());
         let line = match self.json {
-            true => json_line(number, delivered, scheme, recorded).to_string(),
+            true => ShownJson(&json_line(number, delivered, scheme, recorded)).to_string(),
             false => {
                 let named = scheme.filter(|_| listener.senders.len() > 1);
                 self.style.line(delivered, named)
             }
         };
-        let _ = self.lines.send(Some(line + "\n")).await;
+        self.put(line).await;
     }
 
     /// Prints a line about a connection that is not HTTP.
@@ -94,21 +115,29 @@ impl Lines {
         let line = match self.json {
             true => {
                 let error = error.to_string();
-                json!({"time": rfc3339(at), "class": "refused", "status": 400,
-                    "reason": "broken_http", "explanation": error})
-                .to_string()
+                let line = json!({"time": rfc3339(at), "class": "refused", "status": 400,
+                    "reason": "broken_http", "explanation": error});
+                ShownJson(&line).to_string()
             }
             false => self.style.with_mark(at, Class::Refused, &text),
         };
-        let _ = self.lines.send(Some(line + "\n")).await;
+        self.put(line).await;
     }
 }
 
 impl Output {
-    /// Waits until all lines are printed.
+    /// Makes lines wait no longer for a reader that does not read.
+    pub(super) fn stop(&self) {
+        let _ = self.stop.send(true);
+    }
+
+    /// Waits until all lines are printed, for at most [`LAST`].
     pub(super) async fn end(self, lines: Lines) {
-        let _ = lines.lines.send(None).await;
-        let _ = spawn_blocking(|| self.thread.join()).await;
+        let printed = async {
+            let _ = lines.lines.send(None).await;
+            let _ = spawn_blocking(|| self.thread.join()).await;
+        };
+        let _ = timeout(LAST, printed).await;
     }
 }
 

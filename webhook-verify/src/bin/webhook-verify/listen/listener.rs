@@ -111,7 +111,9 @@ impl Listener {
             .position(|sender| sender.path.as_deref().is_none_or(|path| path == parts.uri.path()));
         let limit = index.map_or(MAX_UNKNOWN, |at| self.senders[at].receiver.body_limit());
         let mut tee = Tee::new(body, limit);
+        let is_loop = self.forward.as_ref().is_some_and(|it| it.has_sent(&parts.headers));
         let (verdict, mut notes) = match index.map(|at| &self.senders[at]) {
+            _ if is_loop => (looped(), Notes::default()),
             Some(sender) => with_notes(self.judge(sender, &parts, &mut tee)).await,
             None => (unknown(), Notes::default()),
         };
@@ -119,6 +121,10 @@ impl Listener {
         let Verdict { class, response, rejection, facts, attempt, key, forwarded } = verdict;
         let refusal = match &rejection {
             Some(rejection) => Some((rejection.reason(), explain(rejection, &mut notes))),
+            None if is_loop => {
+                let why = "this program itself passed the request on: --forward leads back to it";
+                Some(("forward_loop", why.to_owned()))
+            }
             None if index.is_none() => Some(("no_sender", self.paths())),
             None => None,
         };
@@ -284,6 +290,10 @@ fn refused(rejection: Rejection) -> Verdict {
 
 fn unknown() -> Verdict {
     Verdict::new(Class::Refused, empty(StatusCode::NOT_FOUND))
+}
+
+fn looped() -> Verdict {
+    Verdict::new(Class::Refused, empty(StatusCode::LOOP_DETECTED))
 }
 
 fn empty(status: StatusCode) -> Response<Full<Bytes>> {

@@ -13,12 +13,12 @@ mod record;
 mod sender;
 mod server;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use http::Uri;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, runtime};
+use tokio::{net::TcpListener, runtime, sync::watch};
 
 use self::{
     explanation::Log,
@@ -31,8 +31,17 @@ use self::{
     page::Page,
     record::Recorder,
     sender::Sender,
+    server::Signals,
 };
-use crate::{Failure, client::parse_url, scheme_file};
+use crate::{
+    Failure,
+    client::{UrlParser, without_query},
+    scheme_file,
+    terminal::Shown,
+};
+
+/// The exit code after a second signal, as shells have it for a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
 /// Receives webhooks on this machine, verifies them, and shows each one
 ///
@@ -64,7 +73,7 @@ pub(crate) struct Listen {
     ///
     /// Its response goes back to the sender. If the URL has a path, it replaces the path of the
     /// request.
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser)]
     forward: Option<Uri>,
     /// How long to wait for the server's response; then the sender gets 504
     #[arg(long, value_name = "SECONDS", default_value_t = 30,
@@ -108,10 +117,16 @@ impl Listen {
         let senders = sender::senders(&settings, &schemes)?;
         let fixtures = Arc::new(Fixtures::new(self.record_secrets, &senders));
         let limit = Duration::from_secs(self.forward_timeout);
-        let forward = self.forward.clone().map(|to| Forward::new(to, limit));
+        let forward = self.forward.clone().map(|to| Forward::new(to, limit)).transpose()?;
         let recorder = self.record.as_deref();
         let recorder = recorder.map(|folder| Recorder::new(folder, Arc::clone(&fixtures)));
+        let signals = Signals::new()?;
         let socket = runtime.block_on(bind("--listen", self.listen))?;
+        if let Some(forward) = &forward
+            && forward.is_to(socket.local_addr()?)
+        {
+            return Err("--forward: the address of this receiver itself".into());
+        }
         let page = runtime.block_on(self.bind_page(socket.local_addr()?))?;
         let (lines, output) = Lines::start(self.json);
         let listener = Arc::new(Listener {
@@ -121,7 +136,7 @@ impl Listen {
             history: History::new(),
             lines,
         });
-        let ended = runtime.block_on(self.serve(listener, socket, page, fixtures, output));
+        let ended = runtime.block_on(self.serve(listener, socket, page, fixtures, output, signals));
         // Connections of browsers may stay open.
         runtime.shutdown_timeout(Duration::from_millis(100));
         ended
@@ -152,6 +167,7 @@ impl Listen {
         page: Option<TcpListener>,
         fixtures: Arc<Fixtures>,
         mut output: Output,
+        mut signals: Signals,
     ) -> Result<ExitCode, Failure> {
         let address = socket.local_addr()?;
         let page_address = page.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -163,14 +179,29 @@ impl Listen {
             tokio::spawn(page.serve(socket));
         }
         let mut failure = None;
-        let stop = async {
-            tokio::select! {
-                () = server::signal() => {}
-                error = &mut output.failed => failure = error.ok(),
-            }
+        let (stop, mut stopped) = watch::channel(false);
+        let serving = async {
+            server::serve(listener, socket, async {
+                let _ = stopped.wait_for(|it| *it).await;
+            })
+            .await;
         };
-        server::serve(listener, socket, stop).await;
-        output.end(lines).await;
+        let mut serving = pin!(serving);
+        tokio::select! {
+            () = signals.next() => {}
+            error = &mut output.failed => failure = error.ok(),
+            () = &mut serving => {}
+        }
+        let _ = stop.send(true);
+        output.stop();
+        let ending = async {
+            serving.await;
+            output.end(lines).await;
+        };
+        tokio::select! {
+            () = ending => {}
+            () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
+        }
         match failure {
             Some(error) => Err(error.into()),
             None => Ok(ExitCode::SUCCESS),
@@ -190,20 +221,23 @@ impl Listen {
         let mut list = Vec::new();
         for sender in senders {
             let name = sender.scheme.name();
+            let shown = Shown(name);
             match &sender.path {
-                Some(path) => text += &format!("\n  {name}: {url}{path}"),
-                None => text += &format!(" for {name}, at every path"),
+                Some(path) => text += &format!("\n  {shown}: {url}{}", Shown(path)),
+                None => text += &format!(" for {shown}, at every path"),
             }
             list.push(json!({"scheme": name, "path": sender.path}));
         }
         if let Some(page) = &page {
             text += &format!("\npage: {page}");
         }
-        if let Some(to) = &self.forward {
-            text += &format!("\nforwarding to {to}");
+        let forward = self.forward.as_ref().map(without_query);
+        if let Some(to) = &forward {
+            text += &format!("\nforwarding to {}", Shown(to));
         }
         if let Some(folder) = &self.record {
-            let folder = folder.display();
+            let folder = folder.display().to_string();
+            let folder = Shown(&folder);
             let how = if self.record_secrets { ", with the real secrets" } else { "" };
             text += &format!("\nrecording in {folder}{how}");
         }
@@ -211,7 +245,7 @@ impl Listen {
             "listening": url,
             "page": page,
             "senders": list,
-            "forward": self.forward.as_ref().map(Uri::to_string),
+            "forward": forward,
             "record": self.record.as_ref().map(|folder| folder.display().to_string()),
         });
         (text, value)

@@ -97,18 +97,35 @@ async fn respond(
     }))
 }
 
-/// Resolves when the user or the system ends the program.
-pub(super) async fn signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// The signals by which the user or the system ends the program.
+pub(super) struct Signals {
     #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
+    streams: [tokio::signal::unix::Signal; 2],
+}
+
+impl Signals {
+    /// Receives the signals from now on.
+    pub(super) fn new() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let streams = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+            Ok(Self { streams })
         }
-        return;
+        #[cfg(not(unix))]
+        Ok(Self {})
     }
-    let _ = interrupt.await;
+
+    pub(super) async fn next(&mut self) {
+        #[cfg(unix)]
+        {
+            let [interrupt, terminate] = &mut self.streams;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

@@ -1,0 +1,171 @@
+//! What a sender, a server or a reader cannot do to the receiver.
+
+use std::{
+    io::{Write as _, pipe},
+    net::{TcpListener, TcpStream},
+    process::{Child, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use integration_tests::{Folder, PATIENCE};
+
+use super::{Listening, Target, signed, stripe};
+use crate::{command, run, text};
+
+const STRIPE: [&str; 5] = ["--scheme", "stripe", "--secret", "whsec_x", "--no-page"];
+
+#[tokio::test]
+async fn no_character_of_a_request_reaches_the_terminal_raw() {
+    let listening = Listening::start(&STRIPE);
+    let hostile = "a\u{9b}31m\u{202e}b\u{7f}";
+    let body = format!(r#"{{"id":"evt_1","type":"{hostile}"}}"#);
+    assert_eq!(listening.send(&signed("stripe", "whsec_x", "/", body)).await.status, 204);
+    let line = listening.line();
+    assert!(line.contains(r"a\u009b31m\u202eb\u007f"), "{line:?}");
+    assert!(!line.contains(['\u{9b}', '\u{202e}', '\u{7f}']), "{line:?}");
+}
+
+#[test]
+fn a_url_with_a_password_or_an_impossible_port_is_refused() {
+    for (url, said) in [
+        ("http://usr:hush@127.0.0.1:1/?apikey=hush", "without a user name and password"),
+        ("http://127.0.0.1:99999/?apikey=hush", "with a port from 1 to 65535"),
+        ("ftp://h/?apikey=hush", "begins with http:// or https://"),
+    ] {
+        let arguments = [&["listen", "--listen", "127.0.0.1:0", "--forward", url], &STRIPE[..]];
+        let output = run(&arguments.concat(), b"");
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(said) && error.contains("--forward"), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+    }
+    let output = run(&["probe", "--scheme", "stripe", "http://127.0.0.1:99999/"], b"");
+    assert!(text(&output.stderr).contains("with a port from 1 to 65535"));
+}
+
+#[test]
+fn the_query_of_the_forward_url_is_not_printed() {
+    let target = Target::start(b"");
+    let to = format!("{}/own?apikey=hush", target.url);
+    let mut command = command();
+    command.args(["listen", "--listen", "127.0.0.1:0", "--forward", &to]).args(STRIPE);
+    for more in [&[][..], &["--json"]] {
+        command.args(more);
+        let program = integration_tests::Program::spawn(&mut command);
+        let mut lines = vec![program.line(Instant::now() + PATIENCE).unwrap()];
+        if more.is_empty() {
+            lines.push(program.line(Instant::now() + PATIENCE).unwrap());
+        }
+        let greeting = lines.join("\n");
+        assert!(greeting.contains(&format!("{}/own", target.url)), "{greeting}");
+        assert!(!greeting.contains("hush"), "{greeting}");
+    }
+}
+
+#[tokio::test]
+async fn requests_do_not_go_in_circles() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for host in ["127.0.0.1", "localhost", "0.0.0.0"] {
+        let (own, to) = (format!("127.0.0.1:{port}"), format!("http://{host}:{port}/x"));
+        let arguments = [&["listen", "--listen", &own, "--forward", &to], &STRIPE[..]].concat();
+        let mut command = command();
+        let output = integration_tests::output({
+            command.args(arguments);
+            command
+        });
+        let error = text(&output.stderr);
+        assert!(error.contains("--forward: the address of this receiver itself"), "{error}");
+    }
+
+    let target = Target::start(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let listening = Listening::start(&[&STRIPE[..], &["--forward", &target.url]].concat());
+    let request = stripe("evt_1").with_header("Via", "1.1 tunnel");
+    assert_eq!(listening.send(&request).await.status, 200);
+    let (head, _) = target.next();
+    assert!(head.contains("via: 1.1 tunnel\r\n"), "{head}");
+    let own = head.lines().find(|line| line.starts_with("via: 1.1 webhook-verify-")).unwrap();
+    listening.next();
+    let via = format!("1.1 tunnel, {}, 1.1 other", own.trim_start_matches("via: "));
+    let response = listening.send(&stripe("evt_2").with_header("Via", &via)).await;
+    assert_eq!(response.status, 508);
+    let line = listening.next();
+    assert_eq!((&line["class"], &line["reason"]), (&"refused".into(), &"forward_loop".into()));
+    assert!(target.is_idle());
+}
+
+fn terminate(process: &Child) {
+    let id = process.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+}
+
+/// Waits until the program ends, and returns its exit code.
+fn code_of(mut process: Child) -> Option<i32> {
+    let (ended, code) = mpsc::channel();
+    let id = process.id().to_string();
+    thread::spawn(move || ended.send(process.wait().unwrap().code()));
+    code.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let _ = std::process::Command::new("kill").args(["-KILL", &id]).status();
+        panic!("the program does not end")
+    })
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_does_not_read_cannot_keep_the_program_from_ending() {
+    let (_reader, mut writer) = pipe().unwrap();
+    // The whole buffer of a pipe, so that the first line waits.
+    writer.write_all(&[b'x'; 64 * 1024]).unwrap();
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = command();
+    command.args(["listen", "--listen", &addr.to_string()]).args(STRIPE);
+    let process = command.stdin(Stdio::null()).stdout(writer).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(addr).is_err() {
+        assert!(Instant::now() < deadline, "the program does not listen");
+        thread::sleep(Duration::from_millis(20));
+    }
+    terminate(&process);
+    assert_eq!(code_of(process), Some(0));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_ends_the_program_at_once() {
+    let target = Target::start(b"");
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut command = command();
+    command.args(["listen", "--listen", &addr.to_string(), "--forward", &target.url]).args(STRIPE);
+    let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut sender = loop {
+        match TcpStream::connect(addr) {
+            Ok(sender) => break sender,
+            Err(_) => assert!(Instant::now() < deadline, "the program does not listen"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    sender.write_all(&stripe("evt_1").raw()).unwrap();
+    target.next();
+    terminate(&process);
+    while TcpStream::connect(addr).is_ok() {
+        assert!(Instant::now() < deadline, "the program does not stop listening");
+        thread::sleep(Duration::from_millis(20));
+    }
+    terminate(&process);
+    assert_eq!(code_of(process), Some(130));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_no_database() {
+    let folder = Folder::new("pipe");
+    let path = folder.path().join("inbox.db");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let mut command = command();
+    command.args(["inbox", "list", "--database", &format!("sqlite://{}", path.display())]);
+    let output = integration_tests::output(command);
+    let error = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("inbox.db: not a file"), "{error}");
+}
