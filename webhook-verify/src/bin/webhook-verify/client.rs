@@ -5,7 +5,8 @@ use std::{error::Error, ffi::OsStr, time::Duration};
 use bytes::Bytes;
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use http::{HeaderMap, Request, StatusCode, Uri, uri::Authority};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -25,11 +26,13 @@ pub(crate) struct Client {
     limit: Duration,
 }
 
-/// A response with its whole body.
+/// A response with its body, or the first [`MAX_RESPONSE`] bytes of it.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether only the start of the body was read.
+    pub(crate) is_cut: bool,
     /// The time from the start of the request to the end of the response.
     pub(crate) took: Duration,
 }
@@ -59,18 +62,32 @@ impl Client {
             };
             let response = sent.await.map_err(|error| reason(&error))?;
             let (head, body) = response.into_parts();
-            let body = Limited::new(body, MAX_RESPONSE).collect().await;
-            let body = body.map_err(|error| reason(&*error))?.to_bytes();
+            let (body, is_cut) = start_of(body).await.map_err(|error| reason(&error))?;
             Ok(Response {
                 status: head.status,
                 headers: head.headers,
                 body,
+                is_cut,
                 took: started.elapsed(),
             })
         };
         let late = || format!("no response within {} s", self.limit.as_secs_f64());
         timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(late()))
     }
+}
+
+/// Reads up to [`MAX_RESPONSE`] bytes of a body. Returns whether there are more.
+async fn start_of(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
+    let mut start = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        let added = data.len().min(MAX_RESPONSE - start.len());
+        start.extend_from_slice(&data[..added]);
+        if added < data.len() {
+            return Ok((start.into(), true));
+        }
+    }
+    Ok((start.into(), false))
 }
 
 /// Returns the innermost cause of an error, because the outer ones say little.

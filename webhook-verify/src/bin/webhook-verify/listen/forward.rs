@@ -78,7 +78,7 @@ impl Forward {
         let (result, is_late) = match url.and_then(|url| self.request(arrived, url)) {
             Err(error) => (Err(error.to_string()), false),
             Ok(request) => match timeout(self.limit, self.client.send(request)).await {
-                Ok(result) => (result.map(own), false),
+                Ok(result) => (result.and_then(own), false),
                 Err(_) => {
                     let late = format!("no response within {} s", self.limit.as_secs_f64());
                     (Err(late), true)
@@ -99,6 +99,11 @@ impl Forward {
 }
 
 impl Forwarded {
+    /// Returns whether the response is only the start of the server's own.
+    pub(super) fn is_cut(&self) -> bool {
+        self.result.as_ref().is_ok_and(|response| response.is_cut)
+    }
+
     /// Returns the status for the sender: the server's own, or that of a gateway.
     pub(super) fn status(&self) -> StatusCode {
         match &self.result {
@@ -125,10 +130,14 @@ impl Forwarded {
 }
 
 /// Returns a response that does not keep the buffer of its connection.
-fn own(mut response: Response) -> Response {
+fn own(mut response: Response) -> Result<Response, String> {
+    // The connection of the sender cannot follow.
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err("the server wants to switch protocols (101)".into());
+    }
     response.headers = copied(&response.headers);
     response.body = Bytes::copy_from_slice(&response.body);
-    response
+    Ok(response)
 }
 
 /// Returns the headers without those of the connection.

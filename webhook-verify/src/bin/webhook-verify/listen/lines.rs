@@ -191,6 +191,9 @@ impl Style {
                 Ok(_) => format!(" -> {url} in {ms:.1} ms"),
                 Err(error) => format!(": {url}: {}", Shown(error)),
             };
+            if forwarded.is_cut() {
+                text += ", only the first MiB of the response";
+            }
         }
         if delivered.replay_of.is_some() {
             text += " [replay]";
@@ -236,6 +239,9 @@ fn json_line(
             }
             Err(error) => json!({"url": forwarded.url, "ms": ms, "error": error}),
         };
+        if forwarded.is_cut() {
+            line["forward"]["truncated"] = true.into();
+        }
     }
     line
 }
