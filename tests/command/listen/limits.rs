@@ -169,3 +169,70 @@ fn a_named_pipe_is_no_database() {
     let error = text(&output.stderr);
     assert!(output.status.code() == Some(2) && error.contains("inbox.db: not a file"), "{error}");
 }
+
+/// The bodies have no end, so their memory is used while the connections are open.
+#[tokio::test]
+async fn bodies_of_strangers_share_a_limited_memory() {
+    let listening = Listening::start(&["--scheme", "github", "--secret", "s", "--no-page"]);
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX-Hub-Signature-256: \
+         sha256={}\r\nContent-Length: 20000001\r\n\r\n",
+        "0".repeat(64)
+    );
+    let addr = listening.addr;
+    let senders: Vec<_> = (0..8)
+        .map(|_| {
+            let head = head.clone();
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(addr).unwrap();
+                // The receiver closes the connection of a body that it refuses.
+                let _ = stream.write_all(head.as_bytes());
+                let _ = stream.write_all(&vec![b'x'; 20_000_000]);
+                stream
+            })
+        })
+        .collect();
+    let line = listening.next();
+    assert_eq!((&line["status"], &line["reason"]), (&503.into(), &"busy".into()), "{line}");
+    let senders: Vec<_> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    drop(senders);
+}
+
+#[tokio::test]
+async fn only_the_start_of_a_refused_body_is_kept() {
+    let listening = Listening::start(&["--scheme", "github", "--secret", "s"]);
+    for (secret, kept) in [("other", 64 * 1024), ("s", 100_000)] {
+        listening.send(&signed("github", secret, "/", vec![b'1'; 100_000])).await;
+        let number = listening.next()["number"].clone();
+        let body = listening.get(&format!("/deliveries/{number}/body")).await.body;
+        assert_eq!(body.len(), kept);
+        let details = listening.json(&format!("/deliveries/{number}/details")).await;
+        assert_eq!(details["is_complete"], kept == 100_000);
+    }
+}
+
+#[tokio::test]
+async fn the_start_of_a_large_response_is_passed_on() {
+    const HEAD: &str = "HTTP/1.1 201 Made\r\nContent-Length: ";
+    for (len, kept) in [(1 << 20, 1 << 20), ((1 << 20) + 1, 1 << 20)] {
+        let response = format!("{HEAD}{len}\r\n\r\n{}", "x".repeat(len)).into_bytes();
+        let target = Target::start(response.leak());
+        let listening = Listening::start(&[&STRIPE[..], &["--forward", &target.url]].concat());
+        let response = listening.send(&stripe("evt_1")).await;
+        assert_eq!((response.status, response.body.len()), (201, kept));
+        let line = listening.next();
+        assert_eq!(line["class"], "delivered");
+        assert_eq!(line["forward"]["truncated"] == true, kept < len, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_switches_protocols_is_a_bad_gateway() {
+    let target = Target::start(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    );
+    let listening = Listening::start(&[&STRIPE[..], &["--forward", &target.url]].concat());
+    assert_eq!(listening.send(&stripe("evt_1")).await.status, 502);
+    let line = listening.next();
+    assert_eq!(line["forward"]["error"], "the server wants to switch protocols (101)");
+}

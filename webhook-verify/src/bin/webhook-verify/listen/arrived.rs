@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,7 +12,13 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::{Body as _, Incoming};
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+/// The unit of a [`Budget`], in bytes.
+const UNIT: usize = 1024;
 
 /// A complete request, or the start of one.
 #[derive(Clone)]
@@ -41,7 +48,14 @@ pub(super) struct Tee {
     whole: Option<Bytes>,
     limit: usize,
     state: State,
+    budget: Budget,
+    /// What this body holds of the budget.
+    held: Option<OwnedSemaphorePermit>,
 }
+
+/// The memory for bodies while they are received, in units of [`UNIT`].
+#[derive(Clone)]
+pub(super) struct Budget(Arc<Semaphore>);
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
@@ -49,11 +63,59 @@ enum State {
     Ended,
     /// The body failed or is over the limit.
     Cut,
+    /// The budget has no room for the body.
+    Refused,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / UNIT)))
+    }
 }
 
 impl Tee {
-    pub(super) fn new(source: Source, limit: usize) -> Self {
-        Self { source, kept: Vec::new(), whole: None, limit, state: State::Open }
+    pub(super) fn new(source: Source, limit: usize, budget: Budget) -> Self {
+        let (kept, whole) = (Vec::new(), None);
+        Self { source, kept, whole, limit, state: State::Open, budget, held: None }
+    }
+
+    /// Returns whether the budget had no room for the body.
+    pub(super) fn is_refused(&self) -> bool {
+        self.state == State::Refused
+    }
+
+    /// Drops what is over a limit, and keeps no more of the rest of the body.
+    pub(super) fn cut(&mut self, limit: usize) {
+        self.limit = self.limit.min(limit);
+        if self.kept.len() > self.limit {
+            self.kept.truncate(self.limit);
+            self.kept.shrink_to_fit();
+            self.state = State::Cut;
+        }
+        if let Some(whole) = &mut self.whole
+            && whole.len() > self.limit
+        {
+            *whole = Bytes::copy_from_slice(&whole[..self.limit]);
+            self.state = State::Cut;
+        }
+        let need = units(self.limit);
+        if let Some(held) = &mut self.held {
+            drop(held.split(held.num_permits().saturating_sub(need)));
+        }
+    }
+
+    /// Reserves memory for `len` bytes in total.
+    fn reserve(&mut self, len: usize) -> bool {
+        let has = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let Ok(more) = u32::try_from(units(len).saturating_sub(has)) else { return false };
+        let Ok(more) = Arc::clone(&self.budget.0).try_acquire_many_owned(more) else {
+            return false;
+        };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        true
     }
 
     /// Reads what the receiver left of the body, up to the limit and for at most `wait`.
@@ -112,15 +174,25 @@ impl Stream for Tee {
                 Some(Err(error.into()))
             }
             Some(Ok(chunk)) => {
-                let room = self.limit - self.kept.len();
-                if chunk.len() > room {
+                let added = chunk.len().min(self.limit.saturating_sub(self.kept.len()));
+                let len = self.kept.len() + added;
+                if !self.reserve(len) {
+                    self.state = State::Refused;
+                    return Poll::Ready(Some(Err("too many bodies at a time".into())));
+                }
+                if chunk.len() > added {
                     self.state = State::Cut;
                 }
-                self.kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                self.kept.extend_from_slice(&chunk[..added]);
                 Some(Ok(chunk))
             }
         })
     }
+}
+
+/// Returns the units of the budget for a body, of which the receiver has a copy as well.
+fn units(len: usize) -> usize {
+    (2 * len).div_ceil(UNIT)
 }
 
 /// Copies headers. Those of a connection share its buffer, which would live as long as they do.
@@ -133,4 +205,41 @@ pub(super) fn copied(headers: &HeaderMap) -> HeaderMap {
         }
     }
     copies
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_share_a_budget_that_they_give_back() {
+        let budget = Budget::new(100 * UNIT);
+        let tee = |len| {
+            let source = Source::Memory(Some(vec![7; len].into()));
+            Tee::new(source, 1 << 20, budget.clone())
+        };
+        let free = || budget.0.available_permits();
+        let mut one = tee(30 * UNIT);
+        one.read_rest(Duration::from_secs(60)).await;
+        assert!(one.is_complete());
+        assert_eq!(free(), 40);
+        let mut two = tee(30 * UNIT);
+        two.read_rest(Duration::from_secs(60)).await;
+        assert!(two.is_refused() && !two.is_complete() && two.body().is_empty());
+        assert_eq!(free(), 40);
+        one.cut(10 * UNIT);
+        assert!(!one.is_complete());
+        assert_eq!(free(), 80);
+        assert_eq!(one.body(), vec![7; 10 * UNIT]);
+        let mut three = tee(30 * UNIT);
+        three.read_rest(Duration::from_secs(60)).await;
+        assert!(three.is_complete());
+        // A limit that the body does not reach changes nothing.
+        three.cut(30 * UNIT);
+        assert!(three.is_complete());
+        assert_eq!(three.body(), vec![7; 30 * UNIT]);
+        drop((one, two, three));
+        assert_eq!(free(), 100);
+    }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header::RETRY_AFTER, request::Parts};
 use http_body_util::Full;
 use serde::Serialize;
 use webhook_verify::{
@@ -16,7 +16,7 @@ use webhook_verify::{
 };
 
 use super::{
-    arrived::{Arrived, Source, Tee, copied},
+    arrived::{Arrived, Budget, Source, Tee, copied},
     explanation::{Notes, explain, with_notes},
     forward::{Forward, Forwarded},
     history::{First, History},
@@ -25,7 +25,9 @@ use super::{
     sender::Sender,
 };
 
-/// The longest body without a sender that is kept, in bytes.
+/// The memory for bodies that are received at a time, in bytes, if no single one needs more.
+const BUDGET: usize = 128 << 20;
+/// The longest body of a refused request that is kept, in bytes, unless it is recorded.
 const MAX_UNKNOWN: usize = 64 * 1024;
 /// How long the rest of a refused body is read.
 const REST: Duration = Duration::from_secs(10);
@@ -39,6 +41,8 @@ pub(super) struct Listener {
     pub(super) recorder: Option<Recorder>,
     pub(super) history: History,
     pub(super) lines: Lines,
+    /// The memory for bodies of all connections.
+    pub(super) budget: Budget,
 }
 
 /// The result of a request.
@@ -97,6 +101,12 @@ struct Verdict {
 }
 
 impl Listener {
+    /// Returns the budget for the bodies of some senders. At least two of any size fit.
+    pub(super) fn budget(senders: &[Sender]) -> Budget {
+        let longest = senders.iter().map(|sender| sender.receiver.body_limit()).max();
+        Budget::new(BUDGET.max(longest.unwrap_or_default().saturating_mul(4)))
+    }
+
     /// Receives a request, and returns the response to it.
     pub(super) async fn receive(
         &self,
@@ -110,17 +120,26 @@ impl Listener {
             .iter()
             .position(|sender| sender.path.as_deref().is_none_or(|path| path == parts.uri.path()));
         let limit = index.map_or(MAX_UNKNOWN, |at| self.senders[at].receiver.body_limit());
-        let mut tee = Tee::new(body, limit);
+        let mut tee = Tee::new(body, limit, self.budget.clone());
         let is_loop = self.forward.as_ref().is_some_and(|it| it.has_sent(&parts.headers));
         let (verdict, mut notes) = match index.map(|at| &self.senders[at]) {
             _ if is_loop => (looped(), Notes::default()),
             Some(sender) => with_notes(self.judge(sender, &parts, &mut tee)).await,
             None => (unknown(), Notes::default()),
         };
+        let is_busy = tee.is_refused();
+        let verdict = if is_busy { busy() } else { verdict };
+        if verdict.class == Class::Refused && self.recorder.is_none() {
+            tee.cut(MAX_UNKNOWN);
+        }
         tee.read_rest(REST).await;
         let Verdict { class, response, rejection, facts, attempt, key, forwarded } = verdict;
         let refusal = match &rejection {
             Some(rejection) => Some((rejection.reason(), explain(rejection, &mut notes))),
+            None if is_busy => {
+                let why = "the bodies that arrive at the same time are too large in total";
+                Some(("busy", why.to_owned()))
+            }
             None if is_loop => {
                 let why = "this program itself passed the request on: --forward leads back to it";
                 Some(("forward_loop", why.to_owned()))
@@ -290,6 +309,12 @@ fn refused(rejection: Rejection) -> Verdict {
 
 fn unknown() -> Verdict {
     Verdict::new(Class::Refused, empty(StatusCode::NOT_FOUND))
+}
+
+fn busy() -> Verdict {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    Verdict::new(Class::Refused, response)
 }
 
 fn looped() -> Verdict {

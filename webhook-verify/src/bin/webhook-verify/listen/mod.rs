@@ -129,12 +129,14 @@ impl Listen {
         }
         let page = runtime.block_on(self.bind_page(socket.local_addr()?))?;
         let (lines, output) = Lines::start(self.json);
+        let budget = Listener::budget(&senders);
         let listener = Arc::new(Listener {
             senders,
             forward,
             recorder: recorder.transpose()?,
             history: History::new(),
             lines,
+            budget,
         });
         let ended = runtime.block_on(self.serve(listener, socket, page, fixtures, output, signals));
         // Connections of browsers may stay open.
