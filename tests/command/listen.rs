@@ -1,6 +1,7 @@
 //! The subcommand `listen`.
 
 mod forwarding;
+mod hiding;
 mod limits;
 mod page;
 mod receiving;

@@ -16,10 +16,11 @@ use webhook_verify::{
 
 use super::{
     arrived::Arrived,
-    hidden::replace,
+    hidden::{Hidden, decoded},
     listener::{Class, Delivered},
     record::date,
     sender::Sender,
+    spelling::replace,
 };
 use crate::{client::is_of_connection, recorded::RecordedRequest};
 
@@ -52,30 +53,52 @@ impl Fixtures {
     }
 
     /// Returns the row of a delivery.
-    pub(super) fn row(&self, number: u64, delivered: &Delivered, sender: &Sender) -> Value {
+    pub(super) fn row(
+        &self,
+        number: u64,
+        delivered: &Delivered,
+        senders: &[Sender],
+    ) -> Option<Value> {
+        let sender = senders.get(delivered.sender?)?;
         let request = Recorded::of(&delivered.arrived);
-        let is_valid = delivered.class != Class::Refused;
         let title = match (&delivered.refusal, &delivered.facts) {
             (Some((reason, _)), _) => (*reason).to_owned(),
             (None, Some(facts)) => facts.title(),
             (None, None) => "handshake".to_owned(),
         };
         let name = format!("{title} {number}, {}", date(delivered.at).date());
-        let row = Row { delivered, sender, name };
-        let Some(secret) = self.secrets.get(sender.scheme.name()) else {
-            return row.with(&request, &sender.secret, None);
+        if self.with_secrets {
+            let row = Row { delivered, sender, name, hidden: None };
+            return Some(row.with(&request, &sender.secret, None));
+        }
+        let hidden = Hidden::of(senders, delivered.sender, &delivered.arrived);
+        let row = Row { delivered, sender, name: hidden.text(&name), hidden: Some(&hidden) };
+        let is_valid = delivered.class != Class::Refused;
+        let secret = match sender.scheme.algorithm().is_symmetric() {
+            true => self.secret_for(sender),
+            false => &sender.secret,
         };
-        let hidden = request.with_secret(sender, secret);
-        let note = "the real secret is replaced";
-        if is_valid && !sender.sends_secret() {
-            let signed = hidden.signed(sender, secret, delivered, delivered.at);
-            let row = signed
-                .map(|signed| row.with(&signed, secret, Some("signed again with a random secret")));
-            if let Some(row) = row.filter(|row| row["expect"] == "valid") {
-                return row;
+        let kept = (is_valid && sender.sends_secret()).then_some(secret);
+        let safe = request.without_secrets(&hidden, |it| self.secret_for(it).to_owned(), kept);
+        if kept.is_some() {
+            return Some(row.with(&safe, secret, Some("a random secret replaces the real one")));
+        }
+        if !is_valid {
+            return Some(row.with(&safe, secret, Some("secrets and signatures are removed")));
+        }
+        if let Some(signed) = safe.signed(sender, secret, delivered, delivered.at) {
+            let row = row.with(&signed, secret, Some("signed again with a random secret"));
+            if row["expect"] == "valid" {
+                return Some(row);
             }
         }
-        row.with(&hidden, secret, Some(note))
+        let note = "secrets and signatures are removed; it cannot be signed again";
+        Some(row.with(&safe, secret, Some(note)))
+    }
+
+    /// Returns what is in place of a sender's real secret.
+    fn secret_for(&self, sender: &Sender) -> &str {
+        self.secrets.get(sender.scheme.name()).map_or("hidden", String::as_str)
     }
 
     /// Returns whether rows contain the real secrets.
@@ -88,6 +111,8 @@ struct Row<'d> {
     delivered: &'d Delivered,
     sender: &'d Sender,
     name: String,
+    /// What is hidden, or `None` with the real secrets.
+    hidden: Option<&'d Hidden<'d>>,
 }
 
 impl Row<'_> {
@@ -98,7 +123,10 @@ impl Row<'_> {
             "provider": sender.scheme.name(),
             "name": self.name,
             "method": request.method,
-            "url": sender.url_of(&request.target),
+            "url": sender.url_of(&request.target).map(|url| match self.hidden {
+                Some(hidden) => hidden.url(&url),
+                None => url,
+            }),
             "target": request.target,
             "headers": request.headers,
             "body_base64": STANDARD.encode(&request.body),
@@ -153,32 +181,64 @@ impl Recorded {
         }
     }
 
-    /// Replaces the sender's secret, if the request contains it.
-    pub(super) fn with_secret(&self, sender: &Sender, secret: &str) -> Self {
-        let own = sender.secret.as_str();
-        if !sender.sends_secret() {
-            return self.clone();
-        }
-        let escape = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
-        let encode = |text: &str| STANDARD.encode(text);
-        let mut pairs = vec![(own.to_owned(), secret.to_owned())];
-        let forms: [&dyn Fn(&str) -> String; 2] = [&escape, &encode];
-        pairs.extend(forms.map(|form| (form(own), form(secret))));
-        let other = |text: &str| {
-            pairs.iter().fold(text.to_owned(), |text, (own, other)| text.replace(own, other))
+    /// Replaces the secrets of all senders, and removes each signature and token, except those of
+    /// the request's own sender that contain `kept`.
+    pub(super) fn without_secrets(
+        &self,
+        hidden: &Hidden<'_>,
+        other: impl Fn(&Sender) -> String,
+        kept: Option<&str>,
+    ) -> Self {
+        const BLANK: &str = "%E2%80%A6";
+        let pairs = hidden.replacements(other);
+        let escape =
+            |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+        let swap = |bytes: &[u8], is_escaped: bool| {
+            pairs.iter().fold(bytes.to_vec(), |bytes, (own, other)| match is_escaped {
+                true => replace(&bytes, own, escape(other).as_bytes()),
+                false => replace(&bytes, own, other.as_bytes()),
+            })
         };
-        let body = pairs.iter().fold(self.body.to_vec(), |body, (own, other)| {
-            replace(&body, own.as_bytes(), other.as_bytes())
+        let text = |text: &str, is_escaped: bool| {
+            String::from_utf8_lossy(&swap(text.as_bytes(), is_escaped)).into_owned()
+        };
+        let stays = |name: &str, value: &str| {
+            let has = |text: &str| replace(value.as_bytes(), text, b"") != value.as_bytes();
+            !hidden.hides(name)
+                || (hidden.is_own(name)
+                    && kept.is_some_and(|kept| has(kept) || has(&STANDARD.encode(kept))))
+        };
+        let headers = self.headers.iter().filter_map(|(name, value)| {
+            let value = text(value, false);
+            stays(name, &value).then(|| match hidden.hides(name) {
+                true => (name.clone(), value),
+                false => (name.clone(), hidden.text(&value)),
+            })
+        });
+        let (path, query) = match self.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&*self.target, None),
+        };
+        let mut target = text(path, true);
+        if let Some(query) = query {
+            let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+                Some((name, value)) => {
+                    let value = text(value, true);
+                    let is_kept = stays(&decoded(name), &value);
+                    format!("{}={}", text(name, true), if is_kept { &value } else { BLANK })
+                }
+                None => text(pair, true),
+            });
+            target += &format!("?{}", pairs.collect::<Vec<_>>().join("&"));
+        }
+        let is_form = self.headers.iter().any(|(name, value)| {
+            name == "content-type" && value.to_ascii_lowercase().contains("urlencoded")
         });
         Self {
             method: self.method.clone(),
-            target: other(&self.target),
-            headers: self
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), other(value)))
-                .collect(),
-            body: body.into(),
+            target: hidden.url(&target),
+            headers: headers.collect(),
+            body: hidden.unsigned_body(swap(&self.body, is_form), kept).into(),
         }
     }
 
@@ -191,7 +251,7 @@ impl Recorded {
         at: Duration,
     ) -> Option<Self> {
         if sender.sends_secret() {
-            return Some(self.with_secret(sender, secret));
+            return Some(self.clone());
         }
         let scheme = &sender.scheme;
         let is_encoded = self.headers.iter().any(|(name, _)| name == "content-encoding");
@@ -248,14 +308,16 @@ impl Recorded {
         })
     }
 
-    /// Returns a `curl` command that sends the request to `origin`. A secret in it is read from
-    /// the environment.
-    pub(super) fn curl(&self, sender: Option<&Sender>, origin: &str) -> Option<String> {
+    /// Returns a `curl` command that sends the request to `origin`. Its sender's secret is
+    /// read from the environment. Signatures are removed.
+    pub(super) fn curl(&self, hidden: &Hidden<'_>, origin: &str) -> Option<String> {
         const PLACE: &str = "WEBHOOK_SECRET_GOES_HERE";
-        let request = match sender {
-            Some(sender) => self.with_secret(sender, PLACE),
-            None => self.clone(),
+        let kept = hidden.own().filter(|own| own.sends_secret()).map(|_| PLACE);
+        let other = |sender: &Sender| match hidden.own() {
+            Some(own) if std::ptr::eq(own, sender) => PLACE.to_owned(),
+            _ => "hidden".to_owned(),
         };
+        let request = self.without_secrets(hidden, other, kept);
         // `SignedRequest` has no other constructor.
         let mut signed = Signer::generate(webhook_verify::scheme::GITHUB).ok()?.sign("").ok()?;
         signed.method = request.method;

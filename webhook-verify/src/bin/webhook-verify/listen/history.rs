@@ -120,8 +120,8 @@ impl History {
     }
 
     /// Adds a delivery, and returns its number. The oldest ones make room.
-    pub(super) fn add(&self, delivered: &Arc<Delivered>, sender: Option<&Sender>) -> u64 {
-        let mut summary = Summary::of(delivered, sender);
+    pub(super) fn add(&self, delivered: &Arc<Delivered>, senders: &[Sender]) -> u64 {
+        let mut summary = Summary::of(delivered, senders);
         let mut state = self.lock();
         let number = state.begin + state.entries.len() as u64;
         summary.number = number;
@@ -219,8 +219,9 @@ impl State {
 }
 
 impl Summary {
-    fn of(delivered: &Delivered, sender: Option<&Sender>) -> Self {
-        let hidden = Hidden::of(sender, &delivered.arrived);
+    fn of(delivered: &Delivered, senders: &[Sender]) -> Self {
+        let hidden = Hidden::of(senders, delivered.sender, &delivered.arrived);
+        let sender = delivered.sender.and_then(|at| senders.get(at));
         let title = match (&delivered.refusal, &delivered.facts) {
             (Some((_, explanation)), _) => explanation.clone(),
             (None, Some(facts)) => facts.title(),
@@ -294,7 +295,7 @@ mod tests {
         let history = History::with_limits(5, 3 * (OVERHEAD + 1001));
         for number in 1..=9 {
             let class = if number % 2 == 0 { Class::Refused } else { Class::Delivered };
-            let added = history.add(&delivered(class, 1000, Some(number)), None);
+            let added = history.add(&delivered(class, 1000, Some(number)), &[]);
             assert_eq!(added, u64::from(number));
         }
         let all = List::named("all").unwrap();
@@ -324,7 +325,7 @@ mod tests {
     fn the_last_delivery_is_kept_even_if_it_is_over_the_limit() {
         let history = History::with_limits(9, 10);
         for _ in 0..3 {
-            history.add(&delivered(Class::Delivered, 1000, None), None);
+            history.add(&delivered(Class::Delivered, 1000, None), &[]);
         }
         let kept = [1, 2, 3].map(|number| history.get(number).unwrap().1.is_some());
         assert_eq!(kept, [false, false, true]);

@@ -162,12 +162,10 @@ impl Listener {
             forwarded,
             replay_of,
         });
-        let number = self.history.add(&delivered, index.map(|at| &self.senders[at]));
-        let recorded = match (&self.recorder, index) {
-            (Some(recorder), Some(at)) => {
-                recorder.record(number, &delivered, &self.senders[at]).await
-            }
-            _ => None,
+        let number = self.history.add(&delivered, &self.senders);
+        let recorded = match &self.recorder {
+            Some(recorder) => recorder.record(number, &delivered, &self.senders).await,
+            None => None,
         };
         self.lines.print(self, number, &delivered, recorded.as_deref()).await;
         response

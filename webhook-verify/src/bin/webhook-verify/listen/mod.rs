@@ -12,6 +12,7 @@ mod page;
 mod record;
 mod sender;
 mod server;
+mod spelling;
 
 use std::{net::SocketAddr, path::PathBuf, pin::pin, process::ExitCode, sync::Arc, time::Duration};
 
@@ -83,6 +84,7 @@ pub(crate) struct Listen {
     ///
     /// The file contains a random secret in place of the real one, and an authentic request is
     /// signed again with it. So `check` accepts the file, and you can share it as a fixture.
+    /// A request that cannot be signed again, or was refused, is recorded without its signature.
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
     /// Record requests exactly as they arrived, with the real secrets

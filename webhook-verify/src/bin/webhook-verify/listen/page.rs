@@ -155,26 +155,25 @@ impl Page {
             return Some(as_json(&details));
         }
         let delivered = delivered?;
-        let sender = self.sender(&delivered);
+        let hidden = self.hidden(&delivered);
         match what {
             "body" => {
-                let hidden = Hidden::of(sender, &delivered.arrived);
                 let body = hidden.body(&delivered.arrived.body);
                 Some(download(&format!("{number}.body"), body))
             }
             "response" => {
                 let response = delivered.forwarded.as_ref()?.result.as_ref().ok()?;
-                Some(download(&format!("{number}.response"), response.body.to_vec()))
+                Some(download(&format!("{number}.response"), hidden.body(&response.body)))
             }
             "fixture" => {
-                let sender = sender?;
-                let row = self.fixtures.row(number, &delivered, sender);
+                let sender = self.sender(&delivered)?;
+                let row = self.fixtures.row(number, &delivered, &self.listener.senders)?;
                 let name = file_name(number, delivered.at, sender.scheme.name());
                 Some(download(&name, format!("{row:#}\n").into_bytes()))
             }
             "curl" => {
                 let request = Recorded::of(&delivered.arrived);
-                let line = request.curl(sender, &format!("http://{}", self.listen))?;
+                let line = request.curl(&hidden, &format!("http://{}", self.listen))?;
                 Some(response(StatusCode::OK, "text/plain; charset=utf-8", line))
             }
             _ => None,
@@ -185,17 +184,23 @@ impl Page {
         delivered.sender.map(|at| &self.listener.senders[at])
     }
 
+    fn hidden(&self, delivered: &Delivered) -> Hidden<'_> {
+        Hidden::of(&self.listener.senders, delivered.sender, &delivered.arrived)
+    }
+
     fn add_details(&self, details: &mut Value, delivered: &Delivered) {
         let (sender, arrived) = (self.sender(delivered), &delivered.arrived);
-        let hidden = Hidden::of(sender, arrived);
+        let hidden = self.hidden(delivered);
         let facts = delivered.facts.as_ref();
         details["target"] = hidden.target(&arrived.target).into();
         details["headers"] = json!(hidden.headers(&arrived.headers));
-        let shown = hidden.body(&arrived.body[..arrived.body.len().min(MAX_SHOWN)]);
+        // A cut through a secret would show its start.
+        let shown = start_of(hidden.body(&arrived.body));
         details["body"] = body_of(&shown, arrived.body.len());
         details["is_complete"] = arrived.is_complete.into();
         details["reason"] = json!(delivered.refusal.as_ref().map(|(code, _)| *code));
-        details["explanation"] = json!(delivered.refusal.as_ref().map(|(_, text)| text));
+        details["explanation"] =
+            json!(delivered.refusal.as_ref().map(|(_, text)| hidden.text(text)));
         let text = |text: &Option<String>| text.as_deref().map(|text| hidden.text(text));
         let event = |(kind, id): &_| (text(kind), text(id));
         let events = |facts: &Facts| facts.events.iter().map(event).collect::<Vec<_>>();
@@ -207,18 +212,19 @@ impl Page {
         details["has_secret"] = self.fixtures.with_secrets().into();
         if let Some(forwarded) = &delivered.forwarded {
             let ms = (forwarded.took.as_secs_f64() * 1e5).round() / 100.0;
+            let url = hidden.text(&forwarded.url);
             details["forward"] = match &forwarded.result {
                 Err(error) => {
-                    json!({"url": forwarded.url, "ms": ms, "error": error})
+                    json!({"url": url, "ms": ms, "error": hidden.text(error)})
                 }
                 Ok(response) => {
-                    let body = &response.body;
+                    let body = start_of(hidden.body(&response.body));
                     json!({
-                        "url": forwarded.url,
+                        "url": url,
                         "ms": ms,
                         "status": response.status.as_u16(),
                         "headers": hidden.headers(&response.headers),
-                        "body": body_of(&body[..body.len().min(MAX_SHOWN)], body.len()),
+                        "body": body_of(&body, response.body.len()),
                     })
                 }
             };
@@ -299,6 +305,11 @@ impl Body for Messages {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(cx).map(|message| message.map(|data| Ok(Frame::data(data))))
     }
+}
+
+fn start_of(mut body: Vec<u8>) -> Vec<u8> {
+    body.truncate(MAX_SHOWN);
+    body
 }
 
 /// Describes the start of a body. A body that is not text is in base64.

@@ -34,9 +34,10 @@ impl Recorder {
         &self,
         number: u64,
         delivered: &Delivered,
-        sender: &Sender,
+        senders: &[Sender],
     ) -> Option<String> {
-        let row = self.fixtures.row(number, delivered, sender);
+        let row = self.fixtures.row(number, delivered, senders)?;
+        let sender = senders.get(delivered.sender?)?;
         let name = file_name(number, delivered.at, sender.scheme.name());
         let path = self.folder.join(&name);
         let shown = path.display().to_string();
