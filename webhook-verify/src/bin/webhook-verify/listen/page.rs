@@ -103,7 +103,14 @@ impl Page {
         let (parts, _) = request.into_parts();
         let Ok(nonce) = random() else { return plain(StatusCode::INTERNAL_SERVER_ERROR, "") };
         let mut response = match self.guard.refuses(&parts) {
-            Some(reason) => plain(StatusCode::FORBIDDEN, reason),
+            Some(reason) => {
+                // A stranger's browser must not hold a connection.
+                let mut response = plain(StatusCode::FORBIDDEN, reason);
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
             None => self.route(&parts, &nonce).await,
         };
         protect(response.headers_mut(), &nonce);

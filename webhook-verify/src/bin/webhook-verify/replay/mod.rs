@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     Failure,
-    client::{Client, parse_url},
+    client::{Client, UrlParser},
     options::SecretOptions,
     outgoing::Outgoing,
     recorded::RecordedRequest,
@@ -51,7 +51,7 @@ pub(crate) struct Replay {
     #[arg(required = true)]
     file: Vec<PathBuf>,
     /// The receiver's URL. A path or a query in it replaces the recorded one
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser)]
     to: Uri,
     /// Sign each request again with the current time
     #[arg(long)]

@@ -31,7 +31,7 @@ use webhook_verify::{RequestHead, Scheme, testing::Signer};
 use self::{progress::Progress, summary::Summary};
 use crate::{
     Failure,
-    client::{Client, parse_url},
+    client::{Client, UrlParser},
     ids,
     outgoing::Outgoing,
     recorded::target_of,
@@ -61,7 +61,7 @@ pub(crate) struct Send {
     /// The bodies; - is standard input, which is the default
     file: Vec<PathBuf>,
     /// The receiver's URL
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser)]
     to: Uri,
     #[command(flatten)]
     options: SignOptions,
