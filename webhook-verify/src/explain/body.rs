@@ -23,7 +23,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     // The attempts that follow copy the body several times.
-    if !case.may_work(8 * case.body.len()) {
+    if !case.may_work(case.body.len().saturating_mul(8)) {
         return None;
     }
     wrapped(case)
@@ -80,7 +80,7 @@ fn final_line_break(case: &Case<'_>) -> Option<Finding> {
         return Some(Finding::new(
             Cause::BodyFinalNewline,
             "keep the line break out of the body: verify the bytes exactly as they arrived",
-            "the request is valid without the white space at the end of the body",
+            "the request is valid without the white space around the body",
         ));
     }
     let ends = [&b"\n"[..], b"\r\n", b"\n\n", b" "];
@@ -235,7 +235,10 @@ fn reserialized(case: &Case<'_>) -> Option<Finding> {
 /// Finds another order of the JSON's members under which the request is valid.
 pub(super) fn reordered(case: &Case<'_>) -> Option<Finding> {
     let body = case.body.strip_prefix(BOM).unwrap_or(&case.body);
-    let json = if case.reads_body() { Json::parse(body)? } else { return None };
+    if !case.reads_body() || !case.may_work(body.len().saturating_mul(4)) {
+        return None;
+    }
+    let json = Json::parse(body)?;
     let count = json.count_orders(MAX_ORDERS);
     if count > MAX_ORDERS {
         return None;
@@ -299,7 +302,9 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
         return had_body.then(|| consumed("the body is empty".to_owned()));
     }
     if body.trim_ascii() == b"[object Object]" {
-        return Some(rewritten("the body is the name of a JavaScript object"));
+        return Some(rewritten(
+            "the body is `[object Object]`: JavaScript converted an object to text",
+        ));
     }
     if is_coded && !is_compressed(body) {
         return Some(Finding::new(

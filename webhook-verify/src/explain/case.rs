@@ -6,6 +6,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::{
+    clock::Tolerance,
     error::{ConfigError, VerifyError},
     key::{Key, Secret},
     request::RequestHead,
@@ -32,6 +33,10 @@ pub(super) struct Settings {
     pub(super) secrets: Vec<Text>,
     pub(super) public_url: Option<String>,
     pub(super) parameters: Vec<(String, Zeroizing<String>)>,
+    /// The verifier's own time window, if it is not the scheme's.
+    pub(super) tolerance: Option<Option<Tolerance>>,
+    /// The verifier's own leeway for JSON Web Tokens.
+    pub(super) leeway: Option<Duration>,
 }
 
 impl Settings {
@@ -80,7 +85,7 @@ impl Settings {
 /// A refused request with the settings that refused it.
 pub(super) struct Case<'c> {
     pub(super) settings: &'c Settings,
-    /// The verifier with these settings, unless a secret is not in the scheme's form.
+    /// The verifier with these settings, unless none of the secrets is in the scheme's form.
     pub(super) verifier: Option<Verifier>,
     pub(super) head: RequestHead<'c>,
     pub(super) body: Bytes,
@@ -108,6 +113,13 @@ impl<'c> Case<'c> {
         &self.settings.scheme
     }
 
+    /// Returns the same request with other settings, which continues to count the work.
+    pub(super) fn with_settings(&self, settings: &'c Settings) -> Self {
+        let case = Self::new(settings, self.head, self.body.clone(), self.others, self.query);
+        case.work.set(self.work.get());
+        case
+    }
+
     /// Returns whether the limit allows work on that many bytes. If so, counts them.
     pub(super) fn may_work(&self, bytes: usize) -> bool {
         let work = self.work.get().saturating_add(bytes);
@@ -121,7 +133,8 @@ impl<'c> Case<'c> {
     fn may_verify(&self, scheme: &Scheme, extra: usize, body: &Bytes) -> bool {
         let is_public = scheme.algorithm().tag_len() == 0;
         let base = if is_public { WORK_OF_PUBLIC_KEY } else { WORK_OF_ATTEMPT };
-        self.may_work((base + extra + body.len()) * self.settings.secrets.len().max(1))
+        let work = body.len().saturating_add(base + extra);
+        self.may_work(work.saturating_mul(self.settings.secrets.len().max(1)))
     }
 
     /// Returns whether the request is valid with this body.
@@ -160,8 +173,15 @@ impl<'c> Case<'c> {
 
     /// Verifies the request at this time, with the scheme's own time window.
     pub(super) fn timely(&self, now: Duration) -> Result<(), VerifyError> {
-        let mut window = self.settings.builder().map_err(|_| VerifyError::UnknownKey)?;
+        let settings = self.settings;
+        let mut window = settings.builder().map_err(|_| VerifyError::UnknownKey)?;
         window = window.clock(move || now);
+        if let Some(tolerance) = settings.tolerance.filter(|_| self.scheme().timestamp.is_some()) {
+            window = window.tolerance(tolerance);
+        }
+        if let Some(leeway) = settings.leeway.filter(|_| self.scheme().algorithm().is_jwt()) {
+            window = window.leeway(leeway);
+        }
         let verifier = window.build().map_err(|_| VerifyError::UnknownKey)?;
         verifier.verify(self.head, self.body.clone()).map(drop)
     }

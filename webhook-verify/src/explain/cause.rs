@@ -148,13 +148,13 @@ impl Cause {
                  headers (nginx drops names with underscores)"
             }
             Self::OtherSender => {
-                "usually the URL of another sender, or the wrong scheme, was configured"
+                "usually the sender has the URL of another sender, or the receiver the wrong scheme"
             }
             Self::MalformedSignature => {
                 "usually the scheme is another one, or a header was edited when it was copied"
             }
             Self::EncodingMismatch => {
-                "usually the sender was written by hand, or a test signs with another encoding"
+                "usually a hand-written sender or a test encodes the signature differently"
             }
             Self::SecretWhitespace => {
                 "usually `echo` wrote the secret to a file, or it was copied with a line break"
@@ -204,7 +204,7 @@ impl Cause {
             Self::TimestampFuture => {
                 "usually this host's clock is behind, or the sender's is ahead"
             }
-            Self::TimestampUnit => "usually the sender was written by hand, with milliseconds",
+            Self::TimestampUnit => "usually a hand-written sender sends milliseconds",
             Self::SignatureTruncated => {
                 "usually the signature was cut by a log, a column or a terminal"
             }

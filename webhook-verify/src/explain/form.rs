@@ -140,12 +140,14 @@ pub(super) fn converted(form: &[u8], convert: impl Fn(&[u8]) -> Option<Vec<u8>>)
 /// Finds another encoding of the form in the body under which the request is valid.
 pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     let body = &case.body;
+    if !case.may_work(body.len().saturating_mul(64)) {
+        return None;
+    }
     let texts = if is_form(body) {
-        if !case.may_work(64 * body.len()) {
-            return None;
-        }
         let mut texts = encodings(body);
-        texts.extend(orders(body));
+        if case.may_work(body.len().saturating_mul(720)) {
+            texts.extend(orders(body));
+        }
         texts
     } else {
         from_json(body)

@@ -2,7 +2,7 @@
 //!
 //! An [`Explainer`] verifies a request again with other secrets, bodies, URLs and schemes, in a
 //! fixed order, until one is valid. The [`Cause`] names this difference, and the [`Explanation`]
-//! says how to fix it. No text contains a byte of a secret, a signature or a body.
+//! says how to fix it. No text contains a signature, a body, or more of a secret than a public prefix.
 //!
 //! ```
 //! use webhook_verify::{explain::{Cause, Explainer}, scheme, testing::Signer};
@@ -48,7 +48,7 @@ use crate::{
     verify::Verifier,
 };
 
-/// A URL that no sender was given, for a scheme that signs the URL if none is set.
+/// A placeholder for a scheme that signs the URL, if no public URL is set.
 const UNKNOWN_URL: &str = "https://unknown.invalid/";
 /// A timestamp further away than this is in another unit.
 const TEN_YEARS: u64 = 10 * 365 * 24 * 3600;
@@ -75,8 +75,14 @@ enum Time {
 impl Explainer {
     /// Creates an explainer without secrets.
     pub fn new(scheme: Scheme) -> Self {
-        let settings =
-            Settings { scheme, secrets: Vec::new(), public_url: None, parameters: Vec::new() };
+        let settings = Settings {
+            scheme,
+            secrets: Vec::new(),
+            public_url: None,
+            parameters: Vec::new(),
+            tolerance: None,
+            leeway: None,
+        };
         Self { settings, time: Time::Now, others: Vec::new(), query: None }
     }
 
@@ -128,8 +134,8 @@ impl Explainer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if there is no secret, a secret is empty, or a parameter is missing or
-    /// invalid. A secret that is not in the scheme's form is no error, but may be the cause.
+    /// [`ConfigError`] if there is no secret, a secret is empty, a parameter is missing, or the public
+    /// URL is invalid. A secret that is not in the scheme's form is no error, but may be the cause.
     pub fn explain<'a>(
         &self,
         head: impl Into<RequestHead<'a>>,
@@ -171,7 +177,7 @@ impl Explainer {
                     return finding.explains(error.reason());
                 };
                 finding.detail = format!(
-                    "{}; besides, the timestamp is {seconds} s away from the time of the request",
+                    "{}; also, the timestamp is {seconds} s away from the arrival time",
                     finding.detail
                 )
                 .into();
@@ -200,7 +206,7 @@ impl Explainer {
                 if seconds > TEN_YEARS && source.is_some() =>
             {
                 let unit = source.map(|source| source.unit)?;
-                timestamp::unit_mismatch("another", unit)
+                timestamp::unit_mismatch(None, unit)
             }
             VerifyError::TimestampTooOld { seconds } => Finding::new(
                 Cause::TimestampOld,
@@ -223,7 +229,8 @@ impl Explainer {
     }
 }
 
-/// Explains why a verifier refused a request with these keys. Returns `None` if it has no keys.
+/// Explains why a verifier refused a request with these keys. Returns `None` if the
+/// keys or settings make up no explainer.
 pub(crate) fn explain_refusal(
     verifier: &Verifier,
     keys: &Keys,
@@ -238,6 +245,8 @@ pub(crate) fn explain_refusal(
             secrets: secrets.collect(),
             public_url: settings.public_url.clone(),
             parameters: settings.parameters.clone(),
+            tolerance: settings.tolerance,
+            leeway: Some(settings.leeway),
         },
         time: Time::At(settings.clock.now()),
         others: Vec::new(),

@@ -29,12 +29,11 @@ fn search(case: &Case<'_>) -> Option<Finding> {
 /// Finds another fault of a request whose secret has something around it.
 fn two_faults(case: &Case<'_>) -> Option<Finding> {
     let (settings, first) = secret::bare(case.settings)?;
-    let case = Case::new(&settings, case.head, case.body.clone(), case.others, case.query);
-    let second = search(&case)?;
+    let second = search(&case.with_settings(&settings))?;
     Some(Finding::new(
         first.cause,
         format!("{}; then {}", first.fix, second.fix),
-        format!("two faults: there is something around the secret, and {}", second.detail),
+        format!("two faults: the secret has extra characters around it, and {}", second.detail),
     ))
 }
 
@@ -94,14 +93,16 @@ fn likely(case: &Case<'_>, error: VerifyError) -> Finding {
         | VerifyError::MissingId => {
             sender::by_headers(case).unwrap_or_else(|| signature::missing(case, error))
         }
-        VerifyError::MalformedSignature
-        | VerifyError::UnsupportedVersion
-        | VerifyError::AmbiguousHeader
-        | VerifyError::AmbiguousToken => {
+        VerifyError::AmbiguousHeader | VerifyError::AmbiguousToken => Finding::new(
+            Cause::MalformedSignature,
+            "send the signature or token once, in one place",
+            error.to_string(),
+        ),
+        VerifyError::MalformedSignature | VerifyError::UnsupportedVersion => {
             signature::absent_header(case).unwrap_or_else(|| signature::malformed(case))
         }
         VerifyError::MalformedTimestamp => match case.scheme().timestamp.as_ref() {
-            Some(source) => timestamp::unit_mismatch("another", source.unit),
+            Some(source) => timestamp::unit_mismatch(None, source.unit),
             None => signature::malformed(case),
         },
         _ => secret::other_kind(case)

@@ -1,4 +1,4 @@
-//! Secrets that were copied with something around them, or that are encoded in another way.
+//! Secrets with extra characters around them, or in another encoding.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -99,7 +99,7 @@ fn around(holds: &Holds<'_>) -> Option<Finding> {
         return Some(Finding::new(
             Cause::SecretWhitespace,
             "remove the white space or invisible character around the secret",
-            "the request is valid without what is around the secret",
+            "the request is valid without the white space or invisible characters around the secret",
         ));
     }
     let joined = |text: &[u8]| {
@@ -176,15 +176,6 @@ fn prefix(case: &Case<'_>, holds: &Holds<'_>) -> Option<Finding> {
             Cause::SecretPrefix,
             "remove the variable's name and `=` from the beginning of the secret",
             "the request is valid with what follows `=` in the secret",
-        ));
-    }
-    // `v1,` may precede a key whose own prefix stays.
-    let unversioned = |text: &[u8]| whole(text).strip_prefix(b"v1,").map(<[u8]>::to_vec);
-    if holds(&unversioned) {
-        return Some(Finding::new(
-            Cause::SecretPrefix,
-            "remove `v1,` from the beginning of the secret",
-            "the request is valid without the secret's version",
         ));
     }
     // Only a part of the prefix was copied.

@@ -31,10 +31,10 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         Reverse(preset.header_names().filter(is_read).count())
     });
     let found = presets.into_iter().take(MAX_PRESETS).find(|preset| {
-        // A token proves nothing of its sender, so a token in a header of many senders is no sign.
+        // A token does not identify its sender, so a match under another token scheme means nothing.
         let is_token = preset.algorithm().is_token();
         (!is_token || !scheme.algorithm().is_token())
-            // Without a body, a signature of the head alone proves nothing of the rest.
+            // If the body is empty, a signature over the head alone does not identify the sender.
             && (!case.body.is_empty() || preset.signs_body())
             && case.holds_with(&case.with_scheme((*preset).clone()))
     })?;
@@ -55,7 +55,7 @@ pub(super) fn by_headers(case: &Case<'_>) -> Option<Finding> {
     if others.is_empty() {
         return Some(named(
             sender,
-            &format!("the request has the header `{header}`, as this sender's have"),
+            &format!("the request has the header `{header}`, which only this sender uses"),
         ));
     }
     let shown = others.iter().take(MAX_OTHERS).map(|name| format!("`{name}`"));
@@ -70,7 +70,7 @@ pub(super) fn by_headers(case: &Case<'_>) -> Option<Finding> {
 fn named(sender: &str, detail: &str) -> Finding {
     Finding::new(
         Cause::OtherSender,
-        format!("use the scheme `{sender}`, or give this sender a URL of its own"),
+        format!("use the scheme `{sender}`, or give each sender its own URL"),
         format!("the request is from `{sender}`: {detail}"),
     )
 }

@@ -64,6 +64,9 @@ fn other_prefix(case: &Case<'_>) -> Option<Finding> {
                 (Prefix::Refused, Prefix::Required(own) | Prefix::Scheme(own)) => {
                     format!("put `{own}` before the signature")
                 }
+                (Prefix::Required(prefix), Prefix::Required(own) | Prefix::Scheme(own)) => {
+                    format!("replace `{prefix}` before the signature with `{own}`")
+                }
                 (Prefix::Required(prefix), _) => format!("remove `{prefix}` before the signature"),
                 _ => continue,
             };

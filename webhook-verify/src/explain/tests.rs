@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{Cause, Explainer, Explanation};
+use super::{Cause, Explainer, Explanation, explain_refusal};
 use crate::{
+    RequestHead, Verifier,
+    clock::Tolerance,
     scheme::{self, Scheme},
     testing::{SignedRequest, Signer},
 };
@@ -84,6 +86,23 @@ fn an_old_timestamp_is_mentioned_beside_another_fault() {
     assert_eq!(explanation.cause(), Cause::TimestampOld, "{explanation}");
 }
 
+/// A receiver may accept less than the scheme does.
+#[test]
+fn the_time_window_of_a_verifier_counts() {
+    let request = signed(scheme::STRIPE, "{}");
+    let explained = |age: u64, tolerance: Option<Tolerance>| {
+        let verifier = Verifier::builder(scheme::STRIPE).secret(SECRET).tolerance(tolerance);
+        let verifier = verifier.clock(move || NOW + Duration::from_secs(age)).build().unwrap();
+        let keys = verifier.settings().keys();
+        let head = RequestHead::new(&request.headers);
+        explain_refusal(&verifier, &keys, &head, "{}".into()).unwrap().cause()
+    };
+    let narrow = Tolerance::symmetric(Duration::from_secs(30));
+    assert_eq!(explained(60, Some(narrow)), Cause::TimestampOld);
+    assert_eq!(explained(20, Some(narrow)), Cause::Valid);
+    assert_eq!(explained(1_000_000, None), Cause::Valid);
+}
+
 /// Each of these took minutes or gigabytes if the work were not limited.
 #[test]
 fn hostile_requests_cost_a_limited_amount_of_work() {
@@ -120,8 +139,9 @@ fn hostile_requests_cost_a_limited_amount_of_work() {
             ("x-acme-timestamp", digits),
             ("host", host),
             ("x-forwarded-host", host),
+            ("x-original-uri", host),
         ];
-        let head = crate::RequestHead::new(&headers).target(target);
+        let head = RequestHead::new(&headers).target(target);
         let explainer = Explainer::new(scheme.clone()).secret(SECRET).public_url("https://a.b/c");
         let explanation = explainer.explain(head, body.to_owned()).unwrap();
         assert_ne!(explanation.cause(), Cause::Valid);

@@ -22,7 +22,7 @@ pub(super) fn in_other_unit(case: &Case<'_>) -> Option<Finding> {
             source.unit = unit;
         }
         if case.holds_with(&case.with_scheme(scheme)) {
-            return Some(unit_mismatch(&format!("{unit:?}"), source.unit));
+            return Some(unit_mismatch(Some(unit), source.unit));
         }
     }
     None
@@ -54,7 +54,7 @@ pub(super) fn sent_in_other_unit(case: &Case<'_>) -> Option<Finding> {
         for other in other_times(&value) {
             headers[at].1 = other;
             if case.holds_with_headers(&headers) {
-                return Some(unit_mismatch("another", source.unit));
+                return Some(unit_mismatch(None, source.unit));
             }
         }
         headers[at].1 = value;
@@ -106,10 +106,18 @@ fn other_times(value: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Describes a timestamp in another unit.
-pub(super) fn unit_mismatch(given: &str, expected: TimeUnit) -> Finding {
+pub(super) fn unit_mismatch(given: Option<TimeUnit>, expected: TimeUnit) -> Finding {
+    let detail = match given {
+        Some(given) => {
+            format!(
+                "the timestamp is in the unit `{given:?}`, but the scheme expects `{expected:?}`"
+            )
+        }
+        None => format!("the timestamp is not in the unit `{expected:?}` of the scheme"),
+    };
     Finding::new(
         Cause::TimestampUnit,
         format!("send the timestamp in the unit `{expected:?}`"),
-        format!("the timestamp is in the unit `{given}`, but the scheme expects `{expected:?}`"),
+        detail,
     )
 }

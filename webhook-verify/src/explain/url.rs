@@ -17,7 +17,7 @@ const ORIGINAL_URIS: [&str; 7] = [
     "x-forwarded-path",
     "x-replaced-path",
 ];
-/// The maximum length of a target, and of the headers that name hosts, in bytes.
+/// The maximum length of a target and the headers that describe the URL, in bytes.
 const MAX_URL: usize = 4096;
 /// The maximum number of a path's segments that a proxy may have stripped.
 const MAX_SEGMENTS: usize = 8;
@@ -79,9 +79,15 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let target = case.head.path_and_query();
-    let lens = ["host", "x-forwarded-host", "forwarded"].map(|name| case.header(name));
-    let lens = lens.iter().flatten().map(|value| value.len());
-    if target.len() > MAX_URL || lens.sum::<usize>() > MAX_URL {
+    let words = ["host", "forwarded", "original", "rewrite", "envoy", "replaced", "script"];
+    let mut len = target.len();
+    case.head.visit(&mut |name, value| {
+        let name = name.to_ascii_lowercase();
+        if words.iter().any(|word| name.contains(word)) {
+            len += value.len();
+        }
+    });
+    if len > MAX_URL {
         return None;
     }
     let configured = case.settings.public_url.clone().unwrap_or_default();
@@ -338,7 +344,7 @@ pub(super) fn private_host(case: &Case<'_>) -> Option<Finding> {
         Some(std::net::IpAddr::V4(ip)) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
         Some(std::net::IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
         None => {
-            let ends = [".local", ".internal", ".localhost", ".svc", ".lan", ".cluster.local"];
+            let ends = [".local", ".internal", ".localhost", ".svc", ".lan", ".invalid"];
             !host.contains('.') || ends.iter().any(|end| host.ends_with(end))
         }
     };

@@ -142,11 +142,12 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Adds an [explanation](crate::explain) to the log line of each refusal that is logged, for
-    /// development: its fields `cause` and `fix`, and `hint` with what was seen.
+    /// Logs an [explanation](crate::explain) with each refusal that is logged: the fields `cause`,
+    /// `fix` and `hint`. For development only.
     ///
     /// An explanation verifies the request in hundreds of ways before the response is sent. Bodies of
-    /// more than 1 MiB get none. A stranger can cause this work, so [`build`](Self::build) returns an error in release builds.
+    /// more than 1 MiB get none. Anyone who can reach the endpoint can cause this work, so
+    /// [`build`](Self::build) returns an error in release builds.
     #[cfg(feature = "explain")]
     pub fn explain_refusals(mut self) -> Self {
         self.explains = Explains::InDevelopment;
@@ -154,7 +155,7 @@ impl ReceiverBuilder {
     }
 
     /// Does the same as [`explain_refusals`](Self::explain_refusals), in release builds too. Do not
-    /// leave it on: it lets strangers make the service busy.
+    /// leave it on: unauthenticated requests can keep the service busy.
     #[cfg(feature = "explain")]
     pub fn explain_refusals_in_release(mut self) -> Self {
         self.explains = Explains::Always;
@@ -512,7 +513,7 @@ impl fmt::Debug for ReceiverBuilder {
 mod tests {
     use super::Explains;
 
-    /// In a release build, strangers would make the service busy.
+    /// In a release build, unauthenticated requests could keep the service busy.
     #[test]
     fn refusals_are_explained_in_release_builds_only_if_forced() {
         for (explains, is_debug_build, is_ok) in [

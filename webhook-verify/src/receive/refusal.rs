@@ -84,12 +84,16 @@ impl Inner {
         // Many requests are refused before their body is read.
         let scheme = refused.verifier.scheme();
         let is_of_head = scheme.algorithm().is_token() || explain::is_of_head(*error);
-        if !self.explains || !is_read && !is_of_head && scheme.signs_body() {
+        let is_unknown = body.is_none() && refused.received.is_some_and(|len| len > 0);
+        if !self.explains || is_unknown || !is_read && !is_of_head && scheme.signs_body() {
             return None;
         }
         let body = body.cloned().unwrap_or_default();
         let explanation =
             explain::explain_refusal(refused.verifier, refused.keys, refused.head, body)?;
+        if explanation.cause() == explain::Cause::Valid {
+            return None;
+        }
         let [fix, detail] = [explanation.fix(), explanation.detail()].map(str::to_owned);
         Some((explanation.cause().code(), fix, detail))
     }
