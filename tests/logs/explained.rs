@@ -50,7 +50,7 @@ async fn a_refusal_is_explained_if_the_receiver_is_asked_to() {
         // Not if nobody asks, and not for a body that costs too much.
         let mut long = request.clone();
         long.body = vec![b' '; (1 << 20) + 1].into();
-        let endpoints = ["unasked", "long"].map(|name| format!("{name}-{framework:?}"));
+        let endpoints = ["unasked", "too-long"].map(|it| format!("explained-{it}-{framework:?}"));
         send(framework, builder(&endpoints[0], "another"), &request).await;
         let asked = builder(&endpoints[1], "another").explain_refusals();
         send(framework, asked.body_limit(4 << 20), &long).await;
