@@ -237,7 +237,7 @@ fn every_row_of_a_file_is_explained() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// What tools print before and after a request is no part of its body.
+/// The body ends where tools print something else.
 #[test]
 fn what_surrounds_a_request_is_left_out() {
     let body = "{\"a\":1}";

@@ -14,7 +14,7 @@ use integration_tests::{Folder, PATIENCE, Program, in_folder};
 use serde_json::{Value, json};
 
 use crate::{
-    base64, command, lines, run, stripe,
+    base64, command, lines, output_of, run, stripe,
     target::{Request, Target},
     text, with,
 };
@@ -402,14 +402,7 @@ fn secrets_come_from_an_option_the_row_or_the_variable() {
             command.env("WEBHOOK_SECRET", variable);
         }
         command.args(["replay", "-", "--fresh", "--to", &target.url()]).args(arguments);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let _ = child.stdin.take().unwrap().write_all(row.to_string().as_bytes());
-        let output = child.wait_with_output().unwrap();
+        let output = output_of(command, row.to_string().as_bytes());
         let requests = target.requests();
         let Some(request) = requests.first() else { return text(&output.stdout) };
         let row = with(row.clone(), "headers", json!(request.headers));

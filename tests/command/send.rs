@@ -60,7 +60,7 @@ fn a_body_is_signed_and_posted() {
     assert_eq!(text(&output.stderr), "");
 }
 
-/// What a receiver sees is what the sender was given, unless an option says otherwise.
+/// By default, the signed URL is that of the receiver.
 #[test]
 fn schemes_that_sign_the_url_sign_that_of_the_receiver_or_of_an_option() {
     let target = Target::with_status(200);

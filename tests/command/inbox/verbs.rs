@@ -1,4 +1,4 @@
-//! What each verb prints and changes.
+//! The output and the effect of each verb.
 
 use integration_tests::age_inbox;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use webhook_verify::inbox::Verdict;
 use super::{HOUR, Site, event, fill, intake, key};
 use crate::{lines, run, text};
 
-/// What a terminal must not get.
+/// Text that must not reach a terminal unescaped.
 const HOSTILE: &str = "a\u{1b}[2J\u{9b}31m\u{202e}b";
 const ESCAPED: &str = r"a\u{1b}[2J\u{9b}31m\u{202e}b";
 

@@ -1,4 +1,4 @@
-//! What a sender, a server or a reader cannot do to the receiver.
+//! Limits for senders, servers and readers.
 
 use std::{
     io::{Write as _, pipe},

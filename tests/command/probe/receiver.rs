@@ -28,7 +28,7 @@ pub(crate) const LIMIT: usize = 256 * 1024;
 /// The time limit for a body.
 const BODY_TIME: Duration = Duration::from_secs(2);
 
-/// What is wrong with a receiver.
+/// A receiver's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,

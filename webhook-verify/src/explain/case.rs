@@ -99,12 +99,12 @@ pub(super) struct Case<'c> {
 impl<'c> Case<'c> {
     pub(super) fn new(
         settings: &'c Settings,
+        verifier: Option<Verifier>,
         head: RequestHead<'c>,
         body: Bytes,
         others: &'c [Bytes],
         query: Option<&'c str>,
     ) -> Self {
-        let verifier = settings.verifier().ok();
         let work = Cell::new(0);
         Self { settings, verifier, head, body, others, query, work }
     }
@@ -115,9 +115,8 @@ impl<'c> Case<'c> {
 
     /// Returns the same request with other settings, which continues to count the work.
     pub(super) fn with_settings(&self, settings: &'c Settings) -> Self {
-        let case = Self::new(settings, self.head, self.body.clone(), self.others, self.query);
-        case.work.set(self.work.get());
-        case
+        let (verifier, work) = (settings.verifier().ok(), self.work.clone());
+        Self { settings, verifier, work, body: self.body.clone(), ..*self }
     }
 
     /// Returns whether the limit allows work on that many bytes. If so, counts them.
@@ -154,8 +153,7 @@ impl<'c> Case<'c> {
 
     /// Returns whether the request is valid with other settings.
     pub(super) fn holds_with(&self, settings: &Settings) -> bool {
-        self.may_verify(&settings.scheme, WORK_OF_SETTINGS, &self.body)
-            && self.verdict(settings).is_some_and(|verdict| verdict.is_ok())
+        self.holds_with_url(settings, self.head.path_and_query())
     }
 
     /// Returns whether the request is valid with other settings and another target.
@@ -165,13 +163,12 @@ impl<'c> Case<'c> {
             && settings.verifier().is_ok_and(verify)
     }
 
-    /// Verifies the request with other settings, unless no secret fits them.
-    pub(super) fn verdict(&self, settings: &Settings) -> Option<Result<(), VerifyError>> {
-        let verifier = settings.verifier().ok()?;
-        Some(verifier.verify(self.head, self.body.clone()).map(drop))
+    /// Verifies the request, unless no secret fits the scheme.
+    pub(super) fn verdict(&self) -> Option<Result<(), VerifyError>> {
+        Some(self.verifier.as_ref()?.verify(self.head, self.body.clone()).map(drop))
     }
 
-    /// Verifies the request at this time, with the scheme's own time window.
+    /// Verifies the request at this time, with the verifier's time window.
     pub(super) fn timely(&self, now: Duration) -> Result<(), VerifyError> {
         let settings = self.settings;
         let mut window = settings.builder().map_err(|_| VerifyError::UnknownKey)?;

@@ -191,7 +191,7 @@ impl Cause {
             }
             Self::BodyEmpty => "usually another layer or extractor had already read the body",
             Self::FormReencoded => {
-                "usually a form parser ran before the verification, and its result was encoded again"
+                "usually a form parser ran before the verification, and the form was encoded again"
             }
             Self::UrlScheme => "usually a proxy ends TLS, so the service sees `http`",
             Self::UrlHost => "usually a proxy or tunnel forwards the request under another host",

@@ -1,6 +1,6 @@
 //! Forms that were parsed and encoded again.
 
-use super::{Finding, case::Case, cause::Cause};
+use super::{Finding, case::Case, cause::Cause, json::Json, permute, remove_repeated};
 
 /// How a program encodes the names and values of a form.
 struct Encoder {
@@ -79,17 +79,20 @@ pub(super) fn encodings(form: &[u8]) -> Vec<String> {
         let name = percent_encoding::percent_decode_str(&name).decode_utf8_lossy().into_owned();
         texts.push(name);
     }
-    let mut seen = std::collections::HashSet::new();
-    texts.retain(|text| text.as_bytes() != form && seen.insert(text.clone()));
+    texts.retain(|text| text.as_bytes() != form);
+    remove_repeated(&mut texts);
     texts
 }
 
+/// Decodes a name or value. In most forms, a plus sign is a space.
+fn decoded(text: &[u8], plus_is_space: bool) -> Vec<u8> {
+    let space = |byte: u8| if plus_is_space && byte == b'+' { b' ' } else { byte };
+    let spaced: Vec<u8> = text.iter().map(|&byte| space(byte)).collect();
+    percent_encoding::percent_decode(&spaced).collect()
+}
+
 fn encodings_of(form: &[u8], plus_is_space: bool) -> Vec<String> {
-    let decode = |text: &[u8]| -> Vec<u8> {
-        let space = |byte: u8| if plus_is_space && byte == b'+' { b' ' } else { byte };
-        let spaced: Vec<u8> = text.iter().map(|&byte| space(byte)).collect();
-        percent_encoding::percent_decode(&spaced).collect()
-    };
+    let decode = |text: &[u8]| decoded(text, plus_is_space);
     let pairs = form.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
     let pairs: Vec<_> = pairs
         .map(|pair| match pair.iter().position(|&byte| byte == b'=') {
@@ -116,17 +119,14 @@ fn encodings_of(form: &[u8], plus_is_space: bool) -> Vec<String> {
 pub(super) fn is_cut(form: &[u8]) -> bool {
     let last = form.iter().rev().take(2).position(|&byte| byte == b'%');
     let mut values = form_urlencoded::parse(form);
-    last.is_some() || values.any(|(_, value)| super::json::Json::is_cut(value.as_bytes()))
+    last.is_some() || values.any(|(_, value)| Json::is_cut(value.as_bytes()))
 }
 
 /// Returns a form with each name and value converted.
 pub(super) fn converted(form: &[u8], convert: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<String> {
     let field = |text: &[u8]| {
-        let space = |byte: u8| if byte == b'+' { b' ' } else { byte };
-        let spaced: Vec<u8> = text.iter().map(|&byte| space(byte)).collect();
-        let decoded: Vec<u8> = percent_encoding::percent_decode(&spaced).collect();
         let mut out = String::new();
-        ENCODERS[1].write(&convert(&decoded)?, &mut out);
+        ENCODERS[1].write(&convert(&decoded(text, true))?, &mut out);
         Some(out)
     };
     let pair = |pair: &[u8]| {
@@ -178,7 +178,7 @@ fn orders(form: &[u8]) -> Vec<String> {
     let mut pairs: Vec<_> = text.split('&').collect();
     let mut texts = Vec::new();
     if (2..=6).contains(&pairs.len()) {
-        super::permute(&mut pairs, 0, &mut |order| texts.push(order.join("&")));
+        permute(&mut pairs, 0, &mut |order| texts.push(order.join("&")));
     }
     texts
 }
@@ -201,7 +201,7 @@ fn from_json(body: &[u8]) -> Vec<String> {
         serde_json::Value::Object(_) => None,
     };
     // The order of the text, since the parsed members are sorted.
-    let order = super::json::Json::parse(body).map(|json| json.names()).unwrap_or_default();
+    let order = Json::parse(body).map(|json| json.names()).unwrap_or_default();
     let pair = |name: &String| {
         let value = text(members.get(name)?)?;
         Some((name.clone().into_bytes(), Some(value.into_bytes())))

@@ -2,7 +2,8 @@
 //!
 //! An [`Explainer`] verifies a request again with other secrets, bodies, URLs and schemes, in a
 //! fixed order, until one is valid. The [`Cause`] names this difference, and the [`Explanation`]
-//! says how to fix it. No text contains a signature, a body, or more of a secret than a public prefix.
+//! says how to fix it. No text contains a signature, a body, or more of a secret than a public
+//! prefix.
 //!
 //! ```
 //! use webhook_verify::{explain::{Cause, Explainer}, scheme, testing::Signer};
@@ -31,7 +32,7 @@ mod tests;
 mod timestamp;
 mod url;
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, collections::HashSet, fmt, hash::Hash, time::Duration};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -145,47 +146,41 @@ impl Explainer {
         if settings.public_url.is_none() && settings.scheme.needs_public_url() {
             settings.public_url = Some(UNKNOWN_URL.to_owned());
         }
-        let invalid_secret = match settings.verifier() {
-            Ok(_) => None,
+        let (verifier, invalid_secret) = match settings.verifier() {
+            Ok(verifier) => (Some(verifier), None),
             Err(error) => match error.kind() {
                 ConfigError::MalformedSecret { .. } | ConfigError::SuspectSecret { .. } => {
-                    Some(error)
+                    (None, Some(error))
                 }
                 _ => return Err(error),
             },
         };
         let query = self.query.as_deref();
-        let case = Case::new(&settings, head.into(), body.into(), &self.others, query);
+        let case = Case::new(&settings, verifier, head.into(), body.into(), &self.others, query);
         Ok(self.explain_case(&case, invalid_secret))
     }
 
     fn explain_case(&self, case: &Case<'_>, invalid_secret: Option<ConfigError>) -> Explanation {
-        let untimed = case.verdict(case.settings);
-        let (verdict, finding) = match untimed {
+        match case.verdict() {
             Some(Ok(())) => match self.untimely(case) {
-                Some((error, finding)) => (error.reason(), finding),
-                None => ("valid", Finding::new(Cause::Valid, "nothing to fix", "")),
+                Some((error, finding)) => finding.explains(error.reason()),
+                None => Finding::new(Cause::Valid, "nothing to fix", "").explains("valid"),
             },
             Some(Err(error)) => {
                 let mut finding = search::find(case, error);
                 // After the fix, the timestamp would be the next reason.
-                let timely = self.now().map(|now| case.timely(now));
-                let (VerifyError::TimestampTooOld { seconds }
-                | VerifyError::TimestampInFuture { seconds }) =
-                    timely.and_then(Result::err).unwrap_or(error)
-                else {
-                    return finding.explains(error.reason());
-                };
-                finding.detail = format!(
-                    "{}; also, the timestamp is {seconds} s away from the arrival time",
-                    finding.detail
-                )
-                .into();
-                return finding.explains(error.reason());
+                let timely = self.now().and_then(|now| case.timely(now).err());
+                if let VerifyError::TimestampTooOld { seconds }
+                | VerifyError::TimestampInFuture { seconds } = timely.unwrap_or(error)
+                {
+                    let detail = finding.detail;
+                    let also = format!("the timestamp is {seconds} s away from the arrival time");
+                    finding.detail = format!("{detail}; also, {also}").into();
+                }
+                finding.explains(error.reason())
             }
-            None => ("invalid_secret", search::find_for_unfit_secret(case, invalid_secret)),
-        };
-        finding.explains(verdict)
+            None => search::find_for_unfit_secret(case, invalid_secret).explains("invalid_secret"),
+        }
     }
 
     fn now(&self) -> Option<Duration> {
@@ -327,6 +322,12 @@ impl fmt::Debug for Explainer {
             .field("scheme", &self.settings.scheme.name())
             .finish_non_exhaustive()
     }
+}
+
+/// Removes the items that stand earlier in the list.
+fn remove_repeated<T: Clone + Eq + Hash>(items: &mut Vec<T>) {
+    let mut seen = HashSet::new();
+    items.retain(|item| seen.insert(item.clone()));
 }
 
 /// Visits every order of the items.

@@ -3,7 +3,10 @@
 use std::cmp::Reverse;
 
 use super::{Finding, case::Case, cause::Cause};
-use crate::scheme::{Place, Scheme, Text};
+use crate::{
+    request::begins_with,
+    scheme::{Place, Scheme, Text},
+};
 
 /// The maximum number of presets to try.
 const MAX_PRESETS: usize = 24;
@@ -78,7 +81,7 @@ fn named(sender: &str, detail: &str) -> Finding {
 fn has_prefixed(case: &Case<'_>, prefix: &str) -> bool {
     let mut has = false;
     case.head.visit(&mut |name, _| {
-        has |= name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
+        has |= begins_with(name, prefix);
     });
     has
 }

@@ -5,6 +5,7 @@ use crate::{
     encoding::{Encoding, base64_to_vec},
     error::VerifyError,
     key,
+    request::{begins_with, single_value},
     scheme::{
         Algorithm, Field, Grammar, Place, Prefix, Scheme, SignatureSource, TimestampPlace, Values,
     },
@@ -257,13 +258,13 @@ fn texts(case: &Case<'_>) -> Vec<String> {
         match &source.place {
             Place::Header(name) => values.extend(case.header(name).map(str::to_owned)),
             Place::HeaderPrefix(prefix) => case.head.visit(&mut |name, value| {
-                if name.get(..prefix.len()).is_some_and(|it| it.eq_ignore_ascii_case(prefix)) {
+                if begins_with(name, prefix) {
                     values.push(String::from_utf8_lossy(value).into_owned());
                 }
             }),
             Place::Query(name) => values.extend(case.head.single_query(name)),
             Place::Form(name) => {
-                values.extend(crate::request::single_value(&case.body, name));
+                values.extend(single_value(&case.body, name));
             }
             Place::Pointer(pointer) => {
                 let value = crate::request::json::scalar(&case.body, pointer);

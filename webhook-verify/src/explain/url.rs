@@ -4,6 +4,7 @@ use super::{
     Finding,
     case::{Case, Settings},
     cause::Cause,
+    form, permute, remove_repeated,
 };
 use crate::verify::without_user;
 
@@ -25,7 +26,7 @@ const MAX_SEGMENTS: usize = 8;
 const MAX_COMBINED: usize = 1000;
 
 /// A URL in the parts that proxies change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Url {
     scheme: String,
     host: String,
@@ -157,8 +158,8 @@ fn candidates(case: &Case<'_>, known: &Url) -> Vec<Url> {
             }
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    all.retain(|url| *url != *known && seen.insert((url.base(), url.query.clone())));
+    all.retain(|url| url != known);
+    remove_repeated(&mut all);
     all
 }
 
@@ -193,8 +194,7 @@ fn hosts(case: &Case<'_>, known: &str) -> Vec<(String, String)> {
         .collect();
     hosts.extend(www);
     hosts.retain(|(host, _)| !host.is_empty());
-    let mut seen = std::collections::HashSet::new();
-    hosts.retain(|host| seen.insert(host.clone()));
+    remove_repeated(&mut hosts);
     hosts
 }
 
@@ -265,8 +265,8 @@ fn paths(case: &Case<'_>, known: &str) -> Vec<String> {
         }
     }
     paths.extend([String::new(), "/".to_owned()]);
-    let mut seen = std::collections::HashSet::new();
-    paths.retain(|path| path != known && seen.insert(path.clone()));
+    paths.retain(|path| path != known);
+    remove_repeated(&mut paths);
     paths
 }
 
@@ -306,17 +306,17 @@ fn queries(case: &Case<'_>, known: &str) -> Vec<String> {
     // Other orders of a few parameters.
     if (3..=5).contains(&pairs.len()) {
         let mut order = pairs.clone();
-        super::permute(&mut order, 0, &mut |order| queries.push(join(order)));
+        permute(&mut order, 0, &mut |order| queries.push(join(order)));
     }
     // Other encodings.
-    for styled in super::form::encodings(known.trim_start_matches('?').as_bytes()) {
+    for styled in form::encodings(known.trim_start_matches('?').as_bytes()) {
         queries.push(format!("?{styled}"));
     }
     let decoded = percent_encoding::percent_decode_str(known).decode_utf8_lossy().into_owned();
     queries.push(decoded);
     queries.push("?".to_owned());
-    let mut seen = std::collections::HashSet::new();
-    queries.retain(|query| query != known && seen.insert(query.clone()));
+    queries.retain(|query| query != known);
+    remove_repeated(&mut queries);
     queries
 }
 

@@ -75,6 +75,11 @@ pub struct RequestHead<'a> {
 /// A header that must be unique is repeated, or is not UTF-8 where text is needed.
 pub(crate) struct AmbiguousHeader;
 
+/// Returns whether a header's name begins with a prefix. Ignores case.
+pub(crate) fn begins_with(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
 impl<'a> RequestHead<'a> {
     /// Creates the head of a `POST` to `/` with these headers.
     #[must_use]

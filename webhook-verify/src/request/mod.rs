@@ -16,7 +16,7 @@ pub(crate) use self::{
         MAX_FIELDS, is_form_type, is_media_type, lone_value, only_value, pairs, single_value,
         values,
     },
-    head::{Names, Picked},
+    head::{Names, Picked, begins_with},
     pointers::{Fields, Pointers, Slot},
 };
 

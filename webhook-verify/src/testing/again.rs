@@ -8,7 +8,7 @@ use super::{SignedRequest, Signer};
 use crate::{
     encoding::Encoding,
     error::ConfigError,
-    request::{RequestHead, is_form_type, is_media_type, json, only_value},
+    request::{RequestHead, begins_with, is_form_type, is_media_type, json, only_value},
     scheme::{
         BodyDigest, DigestPlace, Field, Place, Scheme, SignatureSource, SignedBytes, SignedForm,
         Text, TimestampPlace, TimestampSource,
@@ -138,7 +138,9 @@ fn recorded(head: RequestHead<'_>, body: Bytes) -> Result<SignedRequest, ConfigE
 fn source_of<'s>(scheme: &'s Scheme, request: &SignedRequest) -> Option<&'s SignatureSource> {
     let has = |source: &&SignatureSource| match &source.place {
         Place::Header(name) => request.has(name),
-        Place::HeaderPrefix(prefix) => request.headers.iter().any(|(name, _)| begins(name, prefix)),
+        Place::HeaderPrefix(prefix) => {
+            request.headers.iter().any(|(name, _)| begins_with(name, prefix))
+        }
         Place::Query(name) => request.head().single_query(name).is_some(),
         Place::Form(name) => only_value(&request.body, name).is_ok_and(|value| !value.is_empty()),
         Place::Pointer(pointer) => {
@@ -162,10 +164,6 @@ fn old_token(place: &Place, request: &SignedRequest) -> Option<String> {
 fn claims_of(token: &str) -> Option<serde_json::Map<String, Value>> {
     let claims = token.rsplit(' ').next()?.split('.').nth(1)?;
     serde_json::from_slice(&Encoding::Base64Url.decode(claims.as_bytes())?).ok()
-}
-
-fn begins(name: &str, prefix: &str) -> bool {
-    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// The headers that have another name in the recorded request.
@@ -253,7 +251,9 @@ impl SignedRequest {
     fn remove(&mut self, place: &Place) {
         match place {
             Place::Header(name) => self.remove_header(name),
-            Place::HeaderPrefix(prefix) => self.headers.retain(|(name, _)| !begins(name, prefix)),
+            Place::HeaderPrefix(prefix) => {
+                self.headers.retain(|(name, _)| !begins_with(name, prefix))
+            }
             Place::Query(name) => {
                 let Some((path, query)) = self.target.split_once('?') else { return };
                 let query = without_field(query, name);

@@ -9,7 +9,7 @@ use crate::{
     encoding::Encoding,
     error::VerifyError,
     key::{Key, Tag},
-    request::{Picked, RequestHead},
+    request::{Picked, RequestHead, begins_with},
     scheme::{
         Algorithm, Grammar, Place, Prefix, Scheme, SignatureSource, Text, TimestampPlace,
         TimestampSource,
@@ -86,10 +86,7 @@ impl Candidates {
             Place::HeaderPrefix(prefix) => {
                 let mut result = Ok(());
                 head.visit(&mut |name, value| {
-                    let starts = name
-                        .get(..prefix.len())
-                        .is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-                    if starts && result.is_ok() {
+                    if begins_with(name, prefix) && result.is_ok() {
                         result = self.add_value(scheme, source, value, timestamp);
                     }
                 });

@@ -38,8 +38,8 @@ use clap::{
     name = "webhook-verify",
     version,
     after_help = "Exits with 0, with 1 if a check fails: a request that is not as expected or not \
-                  valid, a failing row of `probe`, a response that is not 2xx; with 2 on errors; and with \
-                  130 if Ctrl-C ends `send`."
+                  valid, a failing row of `probe`, a response that is not 2xx; with 2 on errors; \
+                  and with 130 if Ctrl-C ends `send`."
 )]
 struct Arguments {
     #[command(subcommand)]

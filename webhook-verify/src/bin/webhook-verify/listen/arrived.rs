@@ -44,12 +44,12 @@ pub(super) enum Source {
 pub(super) struct Tee {
     source: Source,
     kept: Vec<u8>,
-    /// What was kept, once the body has ended.
+    /// The kept bytes, once the body has ended.
     whole: Option<Bytes>,
     limit: usize,
     state: State,
     budget: Budget,
-    /// What this body holds of the budget.
+    /// This body's share of the budget.
     held: Option<OwnedSemaphorePermit>,
 }
 

@@ -68,13 +68,15 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "FILE")]
     scheme_file: Option<PathBuf>,
     /// How often to send each request
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = value_parser!(u64).range(1..))]
     times: u64,
     /// Break one part of each request; if repeated, send a request for each part
     #[arg(long, value_name = "PART", value_enum)]
     mutate: Vec<Mutation>,
     /// How long to wait for each response, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..))]
     timeout: u64,
     /// Print a JSON object for each response, instead of a readable line
     #[arg(long)]

@@ -78,10 +78,12 @@ pub(crate) struct Send {
     #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
     /// The number of requests that are in progress at the same time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = value_parser!(u16).range(1..=1000))]
     concurrency: u16,
     /// How long to wait for each response, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..))]
     timeout: u64,
     /// Print a JSON object for each response, and in a long run also one for the summary
     #[arg(long)]
