@@ -13,12 +13,7 @@ use futures_util::stream;
 use integration_tests::{
     App, HandClock, Logs, answer, each_framework, exchange, raw_request, soon,
 };
-use webhook_verify::{
-    Receiver, RequestHead, Scheme, Verifier,
-    clock::Clock as _,
-    scheme::{self, Algorithm, KeyForm},
-    testing::Signer,
-};
+use webhook_verify::{Receiver, RequestHead, Verifier, clock::Clock as _, scheme};
 
 use crate::{field, lines, most_lines, receiver, refusals};
 
@@ -83,10 +78,10 @@ async fn of_100_000_refusals_few_lines_for_each_reason_are_logged() {
         let (of_reason, _) = counted(&lines(), reason);
         assert!((5..=most_lines(begun)).contains(&of_reason), "{reason}: {of_reason}");
     }
-    // A diagnosis of a mismatch reads the clock once for each attempt with other settings.
-    let diagnoses = lines().len() as u64;
-    let reads = reads.load(Relaxed);
-    assert!((1..=100 * diagnoses).contains(&reads), "{reads} in {diagnoses}");
+    // Only the refusals that are logged are explained. That reads the clock once, if there is
+    // something to verify.
+    let (explained, _) = counted(&lines(), "signature_mismatch");
+    assert_eq!(reads.load(Relaxed), explained);
     for (reason, headers) in [
         ("signature_mismatch", &[("x-hub-signature-256", format!("sha256={:064x}", 1))][..]),
         ("missing_signature", &[]),
@@ -128,48 +123,6 @@ async fn few_lines_about_answered_challenges_are_logged() {
         soon("a line that counts the suppressed ones", counted).await;
     })
     .await;
-}
-
-/// Each attempt of a diagnosis reads the clock once, and verifies with all live secrets.
-#[tokio::test]
-async fn the_attempts_of_a_diagnosis_are_bounded() {
-    let _logs = Logs::collect();
-    for (algorithm, form, most) in [
-        (Algorithm::HmacSha256, KeyForm::Utf8, 128),
-        (Algorithm::Ed25519, KeyForm::Spki, 16),
-        (Algorithm::EcdsaP256, KeyForm::Spki, 16),
-    ] {
-        let acme = Scheme::builder("acme").algorithm(algorithm).key_form(form);
-        let acme = acme.signature_header("acme-signature").timestamp_header("acme-time");
-        let acme = acme.signed_content("{url}{body:json}{timestamp}").build().unwrap();
-        let signer =
-            || Signer::generate(acme.clone()).unwrap().public_url("https://elsewhere.test");
-        for secrets in [1, 2, 8] {
-            let reads = Arc::new(AtomicU64::new(0));
-            let counter = Arc::clone(&reads);
-            let clock = move || {
-                counter.fetch_add(1, Relaxed);
-                HandClock::new().now()
-            };
-            let verifier = Verifier::builder(acme.clone()).clock(clock);
-            let verifier = verifier.public_url("https://hooks.example.test/hook");
-            let verifier =
-                (0..secrets).fold(verifier, |it, _| it.secret(signer().secret().clone()));
-            let name = format!("attempts-{algorithm:?}-{secrets}");
-            let receiver = receiver(&name, verifier.build().unwrap());
-            let receiver = receiver.or_timer(|_| std::future::pending());
-            let mut request = signer().at(HandClock::new().now()).sign(r#"{"a":[1]}"#).unwrap();
-            for header in ["host", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-uri"] {
-                request.headers.push((header.to_owned(), format!("/{header}")));
-            }
-            let head = RequestHead::new(&request.headers).target("/other");
-            let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
-            assert_eq!(receiver.admit(&head, body).await.unwrap_err().status(), 401);
-            // The receiver itself read the clock once.
-            let attempts = reads.load(Relaxed) - 1;
-            assert!(attempts >= 1 && attempts * secrets <= most, "{name}: {attempts}");
-        }
-    }
 }
 
 /// The client chooses the path and the header names, and so their lengths.

@@ -29,8 +29,9 @@ struct Mistake {
     name: &'static str,
     verifier: VerifierBuilder,
     request: SignedRequest,
-    /// The hint that the line must contain.
-    hint: &'static str,
+    cause: &'static str,
+    /// What the hint or the fix must contain.
+    text: &'static str,
 }
 
 fn verifier(scheme: Scheme) -> VerifierBuilder {
@@ -79,87 +80,99 @@ fn mistakes() -> Vec<Mistake> {
     let square = || verifier(scheme::SQUARE).secret(SECRET).public_url(URL);
     let raw_key = "K7~x\u{fc}-a-key-of-raw-bytes";
     let raw_in_hex: String = raw_key.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let row = |name, verifier, request, hint| Mistake { name, verifier, request, hint };
+    let row =
+        |name, verifier, request, cause, text| Mistake { name, verifier, request, cause, text };
     vec![
         row(
             "a newline in the secret",
             verifier(scheme::GITHUB).secret(exact(format!("{SECRET}\n"))),
             good(),
-            "the live secret ends with a line break",
+            "secret_whitespace",
+            "remove the white space",
         ),
         row(
             "a newline in the sender's secret",
             github(),
             signed(scheme::GITHUB, &format!("{SECRET}\n"), BODY),
-            "the sender's secret has a line break at its end",
+            "secret_whitespace",
+            "white space after the secret at the sender",
         ),
         row(
             "quotes in the secret",
             verifier(scheme::GITHUB).secret(exact(format!("\"{SECRET}\""))),
             good(),
-            "the live secret is in quotation marks",
+            "secret_quotes",
+            "remove the quotation marks",
         ),
         row(
             "the secret of another environment",
             github(),
             signed(scheme::GITHUB, "the secret of the test environment", BODY),
-            "no secret or body close to these matches: the secret is another endpoint's or \
-             environment's",
+            "no_match",
+            "compare the secret with the one that the sender shows",
         ),
         row(
             "a body that was parsed and written again",
             github(),
             with_body(good(), &BODY.replace(':', ": ").replace(',', ", ")),
-            "the signature matches the body as JSON without white space",
+            "body_reserialized",
+            "the body as compact JSON",
         ),
         row(
             "a body of PHP that was written again",
             github(),
             with_body(signed(scheme::GITHUB, SECRET, &BODY.replace('/', "\\/")), BODY),
-            "the signature matches the body as JSON with escaped slashes",
+            "body_reserialized",
+            "compact JSON with escaped slashes",
         ),
         row(
             "a final newline that was lost",
             github(),
             with_body(signed(scheme::GITHUB, SECRET, &format!("{BODY}\n")), BODY),
-            "the signature matches the body with a final line break",
+            "body_final_newline",
+            "with white space at the end",
         ),
         row(
             "a final newline that was added",
             github(),
             with_body(good(), &format!("{BODY}\n")),
-            "the signature matches the body without its final line break",
+            "body_final_newline",
+            "without the white space around the body",
         ),
         row(
             "another scheme with the same header",
             verifier(scheme::GENERIC_HEX).secret(SECRET),
             signed(scheme::HOST_UK_CORE_API, SECRET, BODY),
-            "the signature lacks the prefix `sha256=`; the request has the form of \
-             `host-uk-core-api`",
+            "malformed_signature",
+            "the request has the form of `host-uk-core-api`",
         ),
         row(
             "another scheme with the same header and form",
             verifier(acme.build().unwrap()).secret(SECRET),
             signed(scheme::HOST_UK_CORE_API, SECRET, BODY),
-            "the request is valid under the scheme `host-uk-core-api`",
+            "other_sender",
+            "use the scheme `host-uk-core-api`",
         ),
         row(
             "another scheme with the same header in another form",
             verifier(scheme::MAUTIC).secret(SECRET),
             signed(scheme::STANDARD_WEBHOOKS, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", BODY),
+            "malformed_signature",
             "`standard-webhooks`",
         ),
         row(
             "another scheme with another header",
             github(),
             signed(scheme::STRIPE, SECRET, BODY),
-            "the request has `stripe-signature` instead",
+            "other_sender",
+            "the header `stripe-signature`",
         ),
         row(
             "http in place of https",
             square(),
             to_square("http://hooks.example.test/square", "/square"),
-            "the signature matches the URL `http://hooks.example.test/square`",
+            "url_scheme",
+            "set `http://hooks.example.test/square` as the public URL",
         ),
         row(
             "another host in front of the proxy",
@@ -169,7 +182,8 @@ fn mistakes() -> Vec<Mistake> {
                 "x-forwarded-host",
                 "shop.example.test",
             ),
-            "the signature matches the URL `https://shop.example.test/square`",
+            "url_host",
+            "set `https://shop.example.test/square` as the public URL",
         ),
         row(
             "a path prefix that the proxy removes",
@@ -179,89 +193,101 @@ fn mistakes() -> Vec<Mistake> {
                 "x-forwarded-prefix",
                 "/api",
             ),
-            "the signature matches the URL `https://hooks.example.test/api/square`",
+            "url_path",
+            "set `https://hooks.example.test/api/square` as the public URL",
         ),
         row(
             "a path prefix that the proxy removes, of a signed path",
             verifier(scheme::CONTENTFUL).secret(SECRET),
             with_header(contentful, "x-forwarded-prefix", "/api"),
-            "the signature matches the URL `https://receiver.example.test/api/hook`",
+            "url_path",
+            "set `https://receiver.example.test/api/hook` as the public URL",
         ),
         row(
             "an unknown URL",
             square(),
             to_square("https://elsewhere.example.test/other", "/square"),
-            "compare `url` with the one that the sender has",
+            "no_match",
+            "the URL with other schemes, hosts, ports and paths",
         ),
         row(
             "a signature in hex for one in base64",
             verifier(scheme::MAUTIC).secret(SECRET),
             with_header(good(), "webhook-signature", hex),
-            "the signature is hex, but the scheme expects base64",
+            "encoding_mismatch",
+            "the signature is in hex, but the scheme expects base64",
         ),
         row(
             "a signature without its prefix",
             github(),
             with_header(good(), "x-hub-signature-256", hex),
+            "malformed_signature",
             "the signature lacks the prefix `sha256=`",
         ),
         row(
             "a secret in hex for its text",
             verifier(scheme::GITHUB).secret(&raw_in_hex),
             signed(scheme::GITHUB, raw_key, BODY),
+            "secret_encoding",
             "the sender decodes the secret from hex",
         ),
         row(
             "a clock that is ahead",
             verifier(scheme::STRIPE).secret(SECRET),
             at(scheme::STRIPE, NOW - 700),
-            "this host's clock is ahead",
+            "timestamp_old",
+            "check this host's clock",
         ),
         row(
             "a clock that is behind",
             verifier(scheme::STRIPE).secret(SECRET),
             at(scheme::STRIPE, NOW + 700),
-            "this host's clock is behind",
+            "timestamp_future",
+            "check this host's clock",
         ),
         row(
             "a timestamp of another zone",
             verifier(scheme::STRIPE).secret(SECRET),
             at(scheme::STRIPE, NOW + 2 * 3600 + 3),
+            "timestamp_future",
             "time zone",
         ),
-        row("a missing header", github(), unsigned, "no header looks like a signature"),
+        row("a missing header", github(), unsigned, "missing_header", "set a secret at the sender"),
     ]
 }
 
-/// Checks the line of a refused request, and returns its hint.
-fn judge(mistake: &str, endpoint: &str, response: &Response, hint: &str) -> String {
+/// Checks the line of a refused request, and returns its cause, hint and fix.
+fn judge(mistake: &str, endpoint: &str, response: &Response, cause: &str, text: &str) -> String {
     assert_eq!((response.status, response.text()), (401, "invalid webhook signature"), "{mistake}");
     let log = Logs::collect().text();
     let lines = refusals(&log, endpoint);
     let [line] = &lines[..] else { panic!("{mistake}: {lines:#?}") };
-    let given = field(line, "hint");
-    assert!(given.contains(hint), "{mistake}: {line}");
-    for name in ["scheme", "reason", "method", "path", "expected", "secrets", "suppressed"] {
+    let given = ["cause", "hint", "fix"].map(|name| field(line, name)).join(" | ");
+    assert_eq!(field(line, "cause"), cause, "{mistake}: {line}");
+    assert!(given.contains(text), "{mistake}: {line}");
+    for name in
+        ["scheme", "reason", "method", "path", "expected", "secrets", "hint", "fix", "suppressed"]
+    {
         assert!(!field(line, name).is_empty(), "{mistake}, {name}: {line}");
     }
     for secret in [SECRET, &SECRET[..16], "4929-1234", "secret-a"] {
         assert!(!line.contains(secret), "{mistake}: {line}");
     }
-    given.to_owned()
+    given
 }
 
 #[tokio::test]
 async fn each_classic_mistake_is_named_by_one_line() {
     let _logs = Logs::collect();
     for framework in [Framework::Axum, Framework::Actix] {
-        println!("\n| on {framework:?} | hint |\n|---|---|");
+        println!("\n| on {framework:?} | cause | hint | fix |\n|---|---|---|---|");
         for (number, mistake) in mistakes().into_iter().enumerate() {
-            let Mistake { name, verifier, request, hint } = mistake;
+            let Mistake { name, verifier, request, cause, text } = mistake;
             let endpoint = format!("mistake-{number}-{framework:?}");
             let app = App::new(receiver(&endpoint, verifier.build().unwrap()), answer(204));
             let (target, headers, body) = (&request.target, &request.headers, &request.body);
             let sent = app.send(framework, Transport::Socket, "POST", target, headers, body);
-            println!("| {name} | {} |", judge(name, &endpoint, &sent.await, hint));
+            println!("| {name} | {} |", judge(name, &endpoint, &sent.await, cause, text));
         }
     }
 }
@@ -276,10 +302,8 @@ fn decompressed(body: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_body_that_a_layer_changed_is_named() {
     let _logs = Logs::collect();
-    for (removed, hint) in [
-        (&["content-encoding"][..], "a layer outside changed the body"),
-        (&["content-encoding", "content-length"], "may have decompressed or rewritten the body"),
-    ] {
+    for removed in [&["content-encoding"][..], &["content-encoding", "content-length"]] {
+        let text = "move the layer that decompresses";
         let scheme = Scheme::builder("acme").signature_header("x-acme-signature");
         let scheme = scheme.signed_bytes(SignedBytes::AsSent).build().unwrap();
         let request = Signer::new(scheme.clone(), SECRET).unwrap().gzip().sign(BODY).unwrap();
@@ -300,7 +324,7 @@ async fn a_body_that_a_layer_changed_is_named() {
         let len = request.body.len().to_string();
         let sent = to_axum("/", &with_header(request.clone(), "content-length", &len));
         let response = call_axum(router, sent).await;
-        judge("a layer of axum", &endpoint, &response, hint);
+        judge("a layer of axum", &endpoint, &response, "body_decompressed", text);
 
         let endpoint = format!("layer-{}-actix", removed.len());
         let app = app(&endpoint);
@@ -320,6 +344,6 @@ async fn a_body_that_a_layer_changed_is_named() {
             actix_web::rt::System::new().block_on(call_actix(configure, to_actix("/", &request)))
         };
         let response = tokio::task::spawn_blocking(call).await.unwrap();
-        judge("a middleware of actix", &endpoint, &response, hint);
+        judge("a middleware of actix", &endpoint, &response, "body_decompressed", text);
     }
 }

@@ -211,6 +211,14 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    /// Returns whether the request is refused only for its time of arrival.
+    pub(crate) fn is_about_time(self) -> bool {
+        matches!(
+            self,
+            Self::TimestampTooOld { .. } | Self::TimestampInFuture { .. } | Self::TokenExpired
+        )
+    }
+
     /// Returns a stable code for counters and alerts, such as `signature_mismatch`.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

@@ -11,6 +11,9 @@ mod encoding;
 mod error;
 #[cfg(feature = "explain")]
 pub mod explain;
+#[cfg(not(feature = "explain"))]
+#[expect(dead_code, unreachable_pub, reason = "the log needs only a part of it")]
+mod explain;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod inbox;
 mod key;

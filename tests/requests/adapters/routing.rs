@@ -119,7 +119,8 @@ async fn the_log_names_the_sender_whose_request_it_may_be() {
     let mautic = Receiver::new(Verifier::new(scheme::MAUTIC, SECRET).unwrap());
     let responses = send(mautic, Method::POST, &request).await;
     assert_eq!(responses.map(|response| response.status), [401, 401]);
-    let hint = "the request has `x-acuity-signature` instead, as `acuity-scheduling` sends it";
+    let hint = "the request is from `acuity-scheduling`: the request has the header \
+                `x-acuity-signature`";
     let text = logs.text();
     let hints: Vec<_> = text.lines().filter(|line| line.contains(hint)).collect();
     // One line for each framework.

@@ -277,7 +277,7 @@ fn reserialized_as(style: Style, order: &str) -> Finding {
 
 /// Recognizes an empty body whose head declares another one.
 pub(super) fn empty(case: &Case<'_>) -> Option<Finding> {
-    let declared = case.content_length().filter(|len| *len > 0 && case.body.is_empty())?;
+    let declared = case.head.content_length().filter(|len| *len > 0 && case.body.is_empty())?;
     let detail = format!("content-length declares {declared} bytes, but the body is empty");
     case.reads_body().then(|| consumed(detail))
 }
@@ -289,7 +289,7 @@ fn consumed(detail: String) -> Finding {
 /// Finds signs of a change that cannot be undone.
 pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
     let body = &case.body;
-    let declared = case.content_length();
+    let declared = case.head.content_length();
     let is_coded = case
         .header("content-encoding")
         .is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"));
@@ -347,6 +347,14 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
             "the members of all objects are sorted by their names, so their order may be lost",
         )
     })
+}
+
+/// Returns how the length of the body differs from the one that the head declares.
+pub(super) fn other_length(case: &Case<'_>) -> Option<String> {
+    let received = case.received;
+    let is_other = |declared: &usize| received > 0 && *declared != received;
+    let declared = case.head.content_length().filter(is_other)?;
+    Some(format!("content-length declares {declared} bytes, but {received} arrived"))
 }
 
 fn truncated(declared: Option<usize>, len: usize) -> Finding {

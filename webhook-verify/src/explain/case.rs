@@ -1,5 +1,7 @@
 //! A request, and attempts to verify it in other ways.
 
+#[cfg(test)]
+use std::cell::RefCell;
 use std::{cell::Cell, time::Duration};
 
 use bytes::Bytes;
@@ -14,14 +16,18 @@ use crate::{
     verify::{Verifier, VerifierBuilder},
 };
 
-/// The limit for the work of all attempts of an explanation, in bytes that are hashed.
-const MAX_WORK: usize = 48 << 20;
-/// What a verification costs apart from its body.
+/// What a verification costs apart from its body, as a number of bytes that are hashed.
 const WORK_OF_ATTEMPT: usize = 2 << 10;
 /// What other settings cost.
 const WORK_OF_SETTINGS: usize = 6 << 10;
 /// What a verification with a public key costs.
-const WORK_OF_PUBLIC_KEY: usize = 32 << 10;
+const WORK_OF_PUBLIC_KEY: usize = 256 << 10;
+
+#[cfg(test)]
+thread_local! {
+    /// The length of the body of each verification in a test.
+    pub(super) static VERIFIED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The bytes of a secret, as configured.
 pub(super) type Text = Zeroizing<Vec<u8>>;
@@ -88,59 +94,89 @@ pub(super) struct Case<'c> {
     /// The verifier with these settings, unless none of the secrets is in the scheme's form.
     pub(super) verifier: Option<Verifier>,
     pub(super) head: RequestHead<'c>,
+    /// The body as it arrived. It is empty if it is not known.
     pub(super) body: Bytes,
+    /// Whether the body was read and kept. If not, only a token in the head can be verified.
+    pub(super) is_body_known: bool,
+    /// The number of bytes of the body that arrived.
+    pub(super) received: usize,
     /// The bodies of other requests.
     pub(super) others: &'c [Bytes],
     /// The query of the configured URL, with its question mark.
     pub(super) query: Option<&'c str>,
-    work: Cell<usize>,
+    /// The work that the attempts may still do.
+    pub(super) work_left: Cell<usize>,
+    /// Whether the limit for the work left out attempts.
+    pub(super) was_limited: Cell<bool>,
 }
 
 impl<'c> Case<'c> {
-    pub(super) fn new(
-        settings: &'c Settings,
-        verifier: Option<Verifier>,
-        head: RequestHead<'c>,
-        body: Bytes,
-        others: &'c [Bytes],
-        query: Option<&'c str>,
-    ) -> Self {
-        let work = Cell::new(0);
-        Self { settings, verifier, head, body, others, query, work }
-    }
-
     pub(super) fn scheme(&self) -> &'c Scheme {
         &self.settings.scheme
     }
 
     /// Returns the same request with other settings, which continues to count the work.
     pub(super) fn with_settings(&self, settings: &'c Settings) -> Self {
-        let (verifier, work) = (settings.verifier().ok(), self.work.clone());
-        Self { settings, verifier, work, body: self.body.clone(), ..*self }
+        Self {
+            settings,
+            verifier: settings.verifier().ok(),
+            body: self.body.clone(),
+            work_left: self.work_left.clone(),
+            was_limited: self.was_limited.clone(),
+            ..*self
+        }
     }
 
     /// Returns whether the limit allows work on that many bytes. If so, counts them.
     pub(super) fn may_work(&self, bytes: usize) -> bool {
-        let work = self.work.get().saturating_add(bytes);
-        let may = work <= MAX_WORK;
-        if may {
-            self.work.set(work);
+        let left = self.work_left.get().checked_sub(bytes);
+        match left {
+            Some(left) => self.work_left.set(left),
+            None => self.was_limited.set(true),
         }
-        may
+        left.is_some()
+    }
+
+    /// Returns whether any attempt can succeed. A signature needs the body that it covers.
+    pub(super) fn can_verify(&self) -> bool {
+        self.is_body_known || self.is_proof_in_head()
+    }
+
+    fn is_proof_in_head(&self) -> bool {
+        let algorithm = self.scheme().algorithm();
+        (algorithm.is_token() || algorithm.is_jwt()) && !self.reads_proof_in_body()
+    }
+
+    fn verify(
+        &self,
+        verifier: &Verifier,
+        head: RequestHead<'_>,
+        body: Bytes,
+    ) -> Result<(), VerifyError> {
+        #[cfg(test)]
+        VERIFIED.with_borrow_mut(|lens| lens.push(body.len()));
+        match self.is_body_known {
+            true => verifier.verify(head, body).map(drop),
+            false => verifier.verify_head(&head),
+        }
     }
 
     fn may_verify(&self, scheme: &Scheme, extra: usize, body: &Bytes) -> bool {
+        self.may_work(self.work_of(scheme, extra, body))
+    }
+
+    fn work_of(&self, scheme: &Scheme, extra: usize, body: &Bytes) -> usize {
         let is_public = scheme.algorithm().tag_len() == 0;
         let base = if is_public { WORK_OF_PUBLIC_KEY } else { WORK_OF_ATTEMPT };
         let work = body.len().saturating_add(base + extra);
-        self.may_work(work.saturating_mul(self.settings.secrets.len().max(1)))
+        work.saturating_mul(self.settings.secrets.len().max(1))
     }
 
     /// Returns whether the request is valid with this body.
     pub(super) fn holds_with_body(&self, body: impl Into<Bytes>) -> bool {
         let body = body.into();
         self.may_verify(self.scheme(), 0, &body)
-            && self.verifier.as_ref().is_some_and(|it| it.verify(self.head, body).is_ok())
+            && self.verifier.as_ref().is_some_and(|it| self.verify(it, self.head, body).is_ok())
     }
 
     /// Returns whether the request is valid with these headers.
@@ -148,7 +184,10 @@ impl<'c> Case<'c> {
         let head = RequestHead::new(&headers);
         let head = head.method(self.head.method_text()).target(self.head.path_and_query());
         self.may_verify(self.scheme(), 0, &self.body)
-            && self.verifier.as_ref().is_some_and(|it| it.verify(head, self.body.clone()).is_ok())
+            && self
+                .verifier
+                .as_ref()
+                .is_some_and(|it| self.verify(it, head, self.body.clone()).is_ok())
     }
 
     /// Returns whether the request is valid with other settings.
@@ -158,14 +197,24 @@ impl<'c> Case<'c> {
 
     /// Returns whether the request is valid with other settings and another target.
     pub(super) fn holds_with_url(&self, settings: &Settings, target: &str) -> bool {
-        let verify = |it: Verifier| it.verify(self.head.target(target), self.body.clone()).is_ok();
+        let verify =
+            |it: Verifier| self.verify(&it, self.head.target(target), self.body.clone()).is_ok();
         self.may_verify(&settings.scheme, WORK_OF_SETTINGS, &self.body)
             && settings.verifier().is_ok_and(verify)
     }
 
+    /// Returns whether the head, with the signature in it, is well-formed under another scheme.
+    pub(super) fn reads_with(&self, scheme: Scheme) -> bool {
+        !self.reads_proof_in_body()
+            && self.may_work(WORK_OF_SETTINGS)
+            && self.with_scheme(scheme).verifier().is_ok_and(|it| it.reads(&self.head))
+    }
+
     /// Verifies the request, unless no secret fits the scheme.
     pub(super) fn verdict(&self) -> Option<Result<(), VerifyError>> {
-        Some(self.verifier.as_ref()?.verify(self.head, self.body.clone()).map(drop))
+        let work = self.work_of(self.scheme(), 0, &self.body);
+        self.work_left.set(self.work_left.get().saturating_sub(work));
+        Some(self.verify(self.verifier.as_ref()?, self.head, self.body.clone()))
     }
 
     /// Verifies the request at this time, with the verifier's time window.
@@ -180,7 +229,7 @@ impl<'c> Case<'c> {
             window = window.leeway(leeway);
         }
         let verifier = window.build().map_err(|_| VerifyError::UnknownKey)?;
-        verifier.verify(self.head, self.body.clone()).map(drop)
+        self.verify(&verifier, self.head, self.body.clone())
     }
 
     /// Returns the same settings with another scheme.
@@ -193,19 +242,14 @@ impl<'c> Case<'c> {
         self.head.header(name).map(str::trim)
     }
 
-    /// Returns whether verification reads the body.
+    /// Returns whether verification reads the body, and the body is known.
     pub(super) fn reads_body(&self) -> bool {
-        !self.scheme().algorithm().is_token() || self.reads_proof_in_body()
+        self.is_body_known && (!self.scheme().algorithm().is_token() || self.reads_proof_in_body())
     }
 
     /// Returns whether the signature or token may be in the body.
     pub(super) fn reads_proof_in_body(&self) -> bool {
         let is_in_body = |place: &Place| matches!(place, Place::Form(_) | Place::Pointer(_));
         self.scheme().signatures.iter().any(|source| is_in_body(&source.place))
-    }
-
-    /// Returns the length of the body that the head declares.
-    pub(super) fn content_length(&self) -> Option<usize> {
-        self.header("content-length")?.parse().ok()
     }
 }

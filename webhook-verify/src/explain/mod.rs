@@ -32,14 +32,13 @@ mod tests;
 mod timestamp;
 mod url;
 
-use std::{borrow::Cow, collections::HashSet, fmt, hash::Hash, time::Duration};
+use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt, hash::Hash, time::Duration};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use self::case::{Case, Settings, Text};
 pub use self::cause::Cause;
-pub(crate) use self::search::is_of_head;
 use crate::{
     clock::{Clock as _, SystemClock},
     error::{ConfigError, VerifyError},
@@ -51,8 +50,22 @@ use crate::{
 
 /// A placeholder for a scheme that signs the URL, if no public URL is set.
 const UNKNOWN_URL: &str = "https://unknown.invalid/";
-/// A timestamp further away than this is in another unit.
-const TEN_YEARS: u64 = 10 * 365 * 24 * 3600;
+
+/// The limits of an explanation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Effort {
+    /// The maximum length of a body that is verified in other ways, in bytes.
+    max_body: usize,
+    /// The limit for the work of all attempts, in bytes that are hashed.
+    max_work: usize,
+}
+
+impl Effort {
+    /// For the log of every receiver. Anyone can send requests that are refused.
+    pub(crate) const SMALL: Self = Self { max_body: 64 << 10, max_work: 4 << 20 };
+    /// For development, with one refused request at a time.
+    pub(crate) const LARGE: Self = Self { max_body: 1 << 20, max_work: 48 << 20 };
+}
 
 /// Explains refused requests of one scheme.
 #[derive(Clone)]
@@ -155,30 +168,30 @@ impl Explainer {
                 _ => return Err(error),
             },
         };
-        let query = self.query.as_deref();
-        let case = Case::new(&settings, verifier, head.into(), body.into(), &self.others, query);
+        let body = body.into();
+        let case = Case {
+            settings: &settings,
+            verifier,
+            head: head.into(),
+            received: body.len(),
+            body,
+            is_body_known: true,
+            others: &self.others,
+            query: self.query.as_deref(),
+            work_left: Cell::new(Effort::LARGE.max_work),
+            was_limited: Cell::new(false),
+        };
         Ok(self.explain_case(&case, invalid_secret))
     }
 
     fn explain_case(&self, case: &Case<'_>, invalid_secret: Option<ConfigError>) -> Explanation {
+        let now = self.now();
         match case.verdict() {
-            Some(Ok(())) => match self.untimely(case) {
-                Some((error, finding)) => finding.explains(error.reason()),
+            Some(Ok(())) => match now.and_then(|now| case.timely(now).err()) {
+                Some(error) => timestamp::untimely(case, error).explains(error.reason()),
                 None => Finding::new(Cause::Valid, "nothing to fix", "").explains("valid"),
             },
-            Some(Err(error)) => {
-                let mut finding = search::find(case, error);
-                // After the fix, the timestamp would be the next reason.
-                let timely = self.now().and_then(|now| case.timely(now).err());
-                if let VerifyError::TimestampTooOld { seconds }
-                | VerifyError::TimestampInFuture { seconds } = timely.unwrap_or(error)
-                {
-                    let detail = finding.detail;
-                    let also = format!("the timestamp is {seconds} s away from the arrival time");
-                    finding.detail = format!("{detail}; also, {also}").into();
-                }
-                finding.explains(error.reason())
-            }
+            Some(Err(error)) => find(case, error, now).explains(error.reason()),
             None => search::find_for_unfit_secret(case, invalid_secret).explains("invalid_secret"),
         }
     }
@@ -190,64 +203,83 @@ impl Explainer {
             Time::Any => None,
         }
     }
-
-    /// Returns the fault of the timestamp of a request that is valid otherwise.
-    fn untimely(&self, case: &Case<'_>) -> Option<(VerifyError, Finding)> {
-        let error = case.timely(self.now()?).err()?;
-        let source = case.scheme().timestamp.as_ref();
-        let finding = match error {
-            VerifyError::TimestampTooOld { seconds }
-            | VerifyError::TimestampInFuture { seconds }
-                if seconds > TEN_YEARS && source.is_some() =>
-            {
-                let unit = source.map(|source| source.unit)?;
-                timestamp::unit_mismatch(None, unit)
-            }
-            VerifyError::TimestampTooOld { seconds } => Finding::new(
-                Cause::TimestampOld,
-                "check this host's clock, then whether the request is a recording or a late retry",
-                format!("the signature is valid, but the timestamp is {seconds} s old"),
-            ),
-            VerifyError::TimestampInFuture { seconds } => Finding::new(
-                Cause::TimestampFuture,
-                "check this host's clock, then the sender's",
-                format!("the signature is valid, but the timestamp is {seconds} s in the future"),
-            ),
-            VerifyError::TokenExpired => Finding::new(
-                Cause::TimestampOld,
-                "check this host's clock, then whether the request is a recording or a late retry",
-                "the signature is valid, but the token has expired",
-            ),
-            _ => search::no_match(case, error),
-        };
-        Some((error, finding))
-    }
 }
 
-/// Explains why a verifier refused a request with these keys. Returns `None` if the
-/// keys or settings make up no explainer.
+/// A request that a receiver refused.
+pub(crate) struct Refused<'r, 'h> {
+    pub(crate) verifier: &'r Verifier,
+    pub(crate) keys: &'r Keys,
+    pub(crate) head: &'r RequestHead<'h>,
+    /// The complete body as sent, if it was read and kept.
+    pub(crate) body: Option<&'r Bytes>,
+    /// The number of bytes of the body that arrived.
+    pub(crate) received: usize,
+}
+
+/// Explains why a receiver refused a request. Returns `None` if the request is valid otherwise.
 pub(crate) fn explain_refusal(
-    verifier: &Verifier,
-    keys: &Keys,
-    head: &RequestHead<'_>,
-    body: Bytes,
+    refused: &Refused<'_, '_>,
+    error: VerifyError,
+    effort: Effort,
 ) -> Option<Explanation> {
-    let settings = verifier.settings();
-    let secrets = keys.secrets().iter().map(|secret| Text::new(secret.expose().to_vec()));
-    let explainer = Explainer {
-        settings: Settings {
-            scheme: verifier.scheme().clone(),
-            secrets: secrets.collect(),
-            public_url: settings.public_url.clone(),
-            parameters: settings.parameters.clone(),
-            tolerance: settings.tolerance,
-            leeway: Some(settings.leeway),
-        },
-        time: Time::At(settings.clock.now()),
-        others: Vec::new(),
-        query: None,
+    let own = refused.verifier.settings();
+    let secrets = refused.keys.secrets().iter().map(|secret| Text::new(secret.expose().to_vec()));
+    let settings = Settings {
+        scheme: refused.verifier.scheme().clone(),
+        secrets: secrets.collect(),
+        public_url: own.public_url.clone(),
+        parameters: own.parameters.clone(),
+        tolerance: own.tolerance,
+        leeway: Some(own.leeway),
     };
-    explainer.explain(*head, body).ok()
+    let body = refused.body.filter(|body| body.len() <= effort.max_body);
+    let case = Case {
+        verifier: settings.verifier().ok(),
+        settings: &settings,
+        head: *refused.head,
+        body: body.cloned().unwrap_or_default(),
+        is_body_known: body.is_some(),
+        received: refused.received,
+        others: &[],
+        query: None,
+        work_left: Cell::new(effort.max_work),
+        was_limited: Cell::new(false),
+    };
+    let finding = match case.verdict().filter(|_| case.can_verify()) {
+        Some(Ok(())) if error.is_about_time() => timestamp::untimely(&case, error),
+        Some(Ok(())) => return None,
+        _ if error.is_about_time() && !case.can_verify() => timestamp::untimely(&case, error),
+        Some(Err(other)) => find(&case, other, Some(own.clock.now())),
+        None => search::find(&case, error),
+    };
+    Some(with_length(finding, &case).explains(error.reason()))
+}
+
+/// Adds that the body may be another one, if nothing declares its length.
+fn with_length(mut finding: Finding, case: &Case<'_>) -> Finding {
+    let has = |name| case.head.header(name).is_some();
+    let is_undeclared = !has("content-length") && !has("transfer-encoding") && case.received > 0;
+    if finding.cause == Cause::NoMatch && is_undeclared && case.scheme().signs_body() {
+        let detail = finding.detail;
+        let also = "nothing declares the length of the body, so a layer may have decompressed it";
+        finding.detail = format!("{detail}; {also}").into();
+    }
+    finding
+}
+
+/// Finds the cause of a refusal, and adds the timestamp's fault, which is the next reason after the
+/// fix.
+fn find(case: &Case<'_>, error: VerifyError, now: Option<Duration>) -> Finding {
+    let mut finding = search::find(case, error);
+    let timely = now.and_then(|now| case.timely(now).err());
+    if let VerifyError::TimestampTooOld { seconds } | VerifyError::TimestampInFuture { seconds } =
+        timely.unwrap_or(error)
+    {
+        let detail = finding.detail;
+        let also = format!("the timestamp is {seconds} s away from the arrival time");
+        finding.detail = format!("{detail}; also, {also}").into();
+    }
+    finding
 }
 
 /// What an attempt found.

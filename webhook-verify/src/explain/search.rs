@@ -45,7 +45,7 @@ fn other_head(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// Returns whether an error is about the form of the head, whatever the body is.
-pub(crate) fn is_of_head(error: VerifyError) -> bool {
+fn is_of_head(error: VerifyError) -> bool {
     matches!(
         error,
         VerifyError::MissingSignature
@@ -60,7 +60,9 @@ pub(crate) fn is_of_head(error: VerifyError) -> bool {
 /// Returns the cause of a refusal, or what is most likely the cause.
 pub(super) fn find(case: &Case<'_>, error: VerifyError) -> Finding {
     // No other secret, body or URL makes up for a head that is not in the scheme's form.
-    let found = if is_of_head(error) && !case.reads_proof_in_body() {
+    let found = if !case.can_verify() {
+        None
+    } else if is_of_head(error) && !case.reads_proof_in_body() {
         other_head(case).or_else(|| sender::find(case))
     } else {
         search(case).or_else(|| two_faults(case))
@@ -131,7 +133,31 @@ fn unfit(case: &Case<'_>, error: Option<ConfigError>) -> Finding {
     })
 }
 
+/// What to do about a signature that no attempt matches.
+const SECRET: &str = "compare the secret with the one that the sender shows for this very endpoint";
+
+/// Says what was tried without success.
 pub(super) fn no_match(case: &Case<'_>, error: VerifyError) -> Finding {
+    let is_mismatch = matches!(error, VerifyError::SignatureMismatch | VerifyError::TokenMismatch);
+    let mut facts = Vec::new();
+    if !is_mismatch {
+        facts.push(error.to_string());
+    }
+    if case.can_verify() {
+        facts.push(format!("no attempted variant is valid: {}", tried(case)));
+    } else {
+        facts.push("no variant was tried, because the body is too long or was not kept".to_owned());
+    }
+    facts.extend(body::other_length(case));
+    let signs_url = case.verifier.as_ref().is_some_and(Verifier::signs_url);
+    let remedy = match remedy(error) {
+        SECRET if signs_url => "compare the secret and the URL with those that the sender has",
+        remedy => remedy,
+    };
+    Finding::new(Cause::NoMatch, remedy, facts.join("; "))
+}
+
+fn tried(case: &Case<'_>) -> String {
     let mut tried = vec!["the secret with other prefixes and encodings"];
     if case.scheme().signs_body() {
         tried.push("the body with other line breaks, encodings and JSON styles");
@@ -140,12 +166,27 @@ pub(super) fn no_match(case: &Case<'_>, error: VerifyError) -> Finding {
         tried.push("the URL with other schemes, hosts, ports and paths");
     }
     tried.push("other schemes");
-    let tried = tried.join("; ");
-    let detail = format!("no attempted variant is valid: {tried}");
-    let is_mismatch = matches!(error, VerifyError::SignatureMismatch | VerifyError::TokenMismatch);
-    Finding::new(
-        Cause::NoMatch,
-        "compare the secret with the one that the sender shows for this very endpoint",
-        if is_mismatch { detail } else { format!("{error}; {detail}") },
-    )
+    let limited = if case.was_limited.get() { " (not all of them, to limit the work)" } else { "" };
+    format!("{}{limited}", tried.join(", "))
+}
+
+/// Returns what to do about an error for which no attempt was successful.
+fn remedy(error: VerifyError) -> &'static str {
+    match error {
+        VerifyError::WrongIssuer => {
+            "compare the expected issuer, audience or topic with the one that the sender shows"
+        }
+        VerifyError::ExpiredKey | VerifyError::UnknownKeyHost | VerifyError::UnknownKey => {
+            "check that the request is the sender's, and which key it names"
+        }
+        VerifyError::MalformedId
+        | VerifyError::MalformedBody
+        | VerifyError::EventMismatch
+        | VerifyError::UnsupportedCoding { .. }
+        | VerifyError::MalformedCoding
+        | VerifyError::DecodedTooLarge { .. } => {
+            "compare the request with what the scheme requires"
+        }
+        _ => SECRET,
+    }
 }

@@ -5,13 +5,15 @@ use std::cmp::Reverse;
 use super::{Finding, case::Case, cause::Cause};
 use crate::{
     request::begins_with,
-    scheme::{Place, Scheme, Text},
+    scheme::{Place, Scheme, SignatureSource, Text},
 };
 
 /// The maximum number of presets to try.
 const MAX_PRESETS: usize = 24;
 /// The maximum number of headers to compare with the presets' headers.
 const MAX_NAMES: usize = 100;
+/// The maximum number of presets of the same form to name.
+const MAX_SAME_FORM: usize = 3;
 /// The maximum number of other senders to name.
 const MAX_OTHERS: usize = 8;
 
@@ -28,11 +30,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         preset.name() != scheme.name() && preset.signatures.iter().any(|it| is_present(&it.place))
     };
     let mut presets: Vec<_> = Scheme::presets().filter(is_candidate).collect();
-    // The preset that reads the most headers of the request comes first.
-    presets.sort_by_key(|preset| {
-        let is_read = |name: &Text| case.head.header(name).is_some();
-        Reverse(preset.header_names().filter(is_read).count())
-    });
+    sort_by_headers(case, &mut presets);
     let found = presets.into_iter().take(MAX_PRESETS).find(|preset| {
         // A token does not identify its sender, so a match under another token scheme means nothing.
         let is_token = preset.algorithm().is_token();
@@ -68,6 +66,28 @@ pub(super) fn by_headers(case: &Case<'_>) -> Option<Finding> {
         format!("use the scheme of the sender: `{sender}`, or one of {shown}"),
         format!("the request has the header `{header}`, which several other senders use"),
     ))
+}
+
+/// Returns the names of presets that read the head of the request, from the same place as the
+/// scheme.
+pub(super) fn of_same_form(case: &Case<'_>) -> Vec<&'static str> {
+    let scheme = case.scheme();
+    let is_own =
+        |source: &SignatureSource| scheme.signatures.iter().any(|it| it.place == source.place);
+    let is_candidate =
+        |preset: &&Scheme| preset.name() != scheme.name() && preset.signatures.iter().any(is_own);
+    let candidates = Scheme::presets().filter(is_candidate).take(MAX_PRESETS);
+    let mut found: Vec<_> = candidates.filter(|it| case.reads_with((*it).clone())).collect();
+    sort_by_headers(case, &mut found);
+    found.into_iter().take(MAX_SAME_FORM).map(Scheme::name).collect()
+}
+
+/// Sorts presets so that the one that reads the most headers of the request comes first.
+fn sort_by_headers(case: &Case<'_>, presets: &mut [&'static Scheme]) {
+    presets.sort_by_key(|preset| {
+        let is_read = |name: &Text| case.head.header(name).is_some();
+        Reverse(preset.header_names().filter(is_read).count())
+    });
 }
 
 fn named(sender: &str, detail: &str) -> Finding {

@@ -8,6 +8,7 @@ use crate::{
     request::{begins_with, single_value},
     scheme::{
         Algorithm, Field, Grammar, Place, Prefix, Scheme, SignatureSource, TimestampPlace, Values,
+        is_token_byte,
     },
 };
 
@@ -15,30 +16,43 @@ use crate::{
 const PREFIXES: [&str; 8] =
     ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "Bearer ", "Basic ", "Token "];
 
-/// Finds another encoding or algorithm under which the request is valid.
+/// The maximum length of a header's name in an explanation.
+const MAX_NAME: usize = 64;
+
+/// Finds another encoding, algorithm or prefix under which the request is valid.
 pub(super) fn other_form(case: &Case<'_>) -> Option<Finding> {
+    let holds = |form: &(Scheme, Finding)| case.holds_with(&case.with_scheme(form.0.clone()));
+    let mut forms = encodings(case).into_iter().chain(algorithms(case)).chain(prefixes(case));
+    forms.find(holds).map(|(_, finding)| finding)
+}
+
+/// Returns the scheme with other encodings of the signature.
+fn encodings(case: &Case<'_>) -> Vec<(Scheme, Finding)> {
+    let (scheme, own) = (case.scheme(), case.scheme().encoding());
+    let others = [Encoding::Hex, Encoding::Base64, Encoding::Base64Url].into_iter();
+    let other =
+        |encoding| (Scheme { encoding, ..scheme.clone() }, encoding_mismatch(encoding, own));
+    others.filter(|encoding| *encoding != own).map(other).collect()
+}
+
+/// Returns the scheme with other hash functions.
+fn algorithms(case: &Case<'_>) -> Vec<(Scheme, Finding)> {
     let scheme = case.scheme();
-    for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
-        let other = Scheme { encoding, ..scheme.clone() };
-        if encoding != scheme.encoding() && case.holds_with(&case.with_scheme(other)) {
-            return Some(encoding_mismatch(encoding, scheme.encoding()));
-        }
-    }
-    for algorithm in [Algorithm::HmacSha1, Algorithm::HmacSha256, Algorithm::HmacSha512] {
-        let other = Scheme { algorithm, ..scheme.clone() };
-        if scheme.algorithm().is_hmac() && case.holds_with(&case.with_scheme(other)) {
-            return Some(Finding::new(
-                Cause::MalformedSignature,
-                format!(
-                    "let the sender sign with {}, or use a scheme with {}",
-                    scheme.algorithm().name(),
-                    algorithm.name()
-                ),
-                format!("the request is valid with {}", algorithm.name()),
-            ));
-        }
-    }
-    other_prefix(case)
+    let own = scheme.algorithm();
+    let others = [Algorithm::HmacSha1, Algorithm::HmacSha256, Algorithm::HmacSha512].into_iter();
+    let other = |algorithm: Algorithm| {
+        let finding = Finding::new(
+            Cause::MalformedSignature,
+            format!(
+                "let the sender sign with {}, or use a scheme with {}",
+                own.name(),
+                algorithm.name()
+            ),
+            format!("the signature is of {}", algorithm.name()),
+        );
+        (Scheme { algorithm, ..scheme.clone() }, finding)
+    };
+    others.filter(|algorithm| own.is_hmac() && *algorithm != own).map(other).collect()
 }
 
 fn encoding_mismatch(given: Encoding, expected: Encoding) -> Finding {
@@ -51,35 +65,40 @@ fn encoding_mismatch(given: Encoding, expected: Encoding) -> Finding {
     )
 }
 
-/// Finds a signature without its prefix, or with another one.
-fn other_prefix(case: &Case<'_>) -> Option<Finding> {
+/// Returns the scheme without a prefix of the signature, and with the usual ones.
+fn prefixes(case: &Case<'_>) -> Vec<(Scheme, Finding)> {
     let scheme = case.scheme();
+    let mut forms = Vec::new();
     for (at, source) in scheme.signatures.iter().enumerate() {
         let Grammar::Plain(own) = &source.grammar else { continue };
-        let candidates =
-            ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "Bearer ", "Basic ", "Token "];
-        let others = candidates.iter().map(|&text| Prefix::Required(text.into()));
+        let others = PREFIXES.map(|text| Prefix::Required(text.into()));
         for prefix in [Prefix::Refused].into_iter().chain(others) {
-            let mut signatures = scheme.signatures.to_vec();
-            let fix = match (&prefix, own) {
-                (Prefix::Refused, Prefix::Required(own) | Prefix::Scheme(own)) => {
-                    format!("put `{own}` before the signature")
+            let (fix, detail) = match (&prefix, own) {
+                (Prefix::Refused, Prefix::Required(own) | Prefix::Scheme(own)) => (
+                    format!("put `{own}` before the signature"),
+                    format!("the signature lacks the prefix `{own}`"),
+                ),
+                (Prefix::Required(given), Prefix::Required(own) | Prefix::Scheme(own))
+                    if given != own =>
+                {
+                    (
+                        format!("replace `{given}` before the signature with `{own}`"),
+                        format!("the signature has the prefix `{given}`"),
+                    )
                 }
-                (Prefix::Required(prefix), Prefix::Required(own) | Prefix::Scheme(own)) => {
-                    format!("replace `{prefix}` before the signature with `{own}`")
-                }
-                (Prefix::Required(prefix), _) => format!("remove `{prefix}` before the signature"),
+                (Prefix::Required(given), Prefix::Refused) => (
+                    format!("remove `{given}` before the signature"),
+                    format!("the signature has the prefix `{given}`"),
+                ),
                 _ => continue,
             };
+            let mut signatures = scheme.signatures.to_vec();
             signatures[at].grammar = Grammar::Plain(prefix);
             let other = Scheme { signatures: signatures.into(), ..scheme.clone() };
-            if case.holds_with(&case.with_scheme(other)) {
-                let detail = "the request is valid with another prefix of the signature";
-                return Some(Finding::new(Cause::MalformedSignature, fix, detail));
-            }
+            forms.push((other, Finding::new(Cause::MalformedSignature, fix, detail)));
         }
     }
-    None
+    forms
 }
 
 /// Explains the absence of what the scheme needs in the head.
@@ -111,8 +130,7 @@ pub(super) fn missing(case: &Case<'_>, error: VerifyError) -> Finding {
 }
 
 fn missing_what(case: &Case<'_>, what: &str) -> Finding {
-    let renamed = renamed(case);
-    let detail = match &renamed {
+    let detail = match renamed(case).or_else(|| similar(case)) {
         Some(name) => format!("the request has no {what}, but it has `{name}`"),
         None => format!("the request has no {what}"),
     };
@@ -133,8 +151,26 @@ fn renamed(case: &Case<'_>) -> Option<String> {
     let mut found = None;
     case.head.visit(&mut |name, _| {
         let is_renamed = name.contains('_') && expected.contains(&plain(name));
-        if is_renamed && name.bytes().all(crate::scheme::is_token_byte) {
+        if is_renamed && name.bytes().all(is_token_byte) {
             found.get_or_insert_with(|| name.to_ascii_lowercase());
+        }
+    });
+    found
+}
+
+/// Returns a header whose name suggests a signature or a token.
+fn similar(case: &Case<'_>) -> Option<String> {
+    let mut found = None;
+    case.head.visit(&mut |name, _| {
+        let lower = name.to_ascii_lowercase();
+        let words = ["authorization", "digest", "hmac", "sig", "token"];
+        let is_own = case.scheme().header_names().any(|own| own.eq_ignore_ascii_case(name));
+        if !is_own
+            && lower.len() <= MAX_NAME
+            && words.iter().any(|word| lower.contains(word))
+            && lower.bytes().all(is_token_byte)
+        {
+            found.get_or_insert(lower);
         }
     });
     found
@@ -192,11 +228,23 @@ pub(super) fn malformed(case: &Case<'_>) -> Finding {
             return cut();
         }
     }
-    Finding::new(
-        Cause::MalformedSignature,
-        format!("send the signature as `{}` does: {}", scheme.name(), form(scheme)),
-        "the signature has another prefix, version, length or alphabet than the scheme",
-    )
+    let reads = |form: &(Scheme, Finding)| case.reads_with(form.0.clone());
+    let mut found = encodings(case).into_iter().chain(algorithms(case)).chain(prefixes(case));
+    let found = found.find(reads).map(|(_, finding)| finding);
+    let mut found = found.unwrap_or_else(|| {
+        Finding::new(
+            Cause::MalformedSignature,
+            format!("send the signature as `{}` does: {}", scheme.name(), form(scheme)),
+            "the signature has another prefix, version, length or alphabet than the scheme",
+        )
+    });
+    let senders = sender::of_same_form(case);
+    if !senders.is_empty() {
+        let others = format!("the request has the form of `{}`", senders.join("`, `"));
+        found.detail = format!("{}; {others}", found.detail).into();
+        found.fix = format!("{}, or use the scheme of the sender", found.fix).into();
+    }
+    found
 }
 
 /// Recognizes a token that is the beginning of the secret.

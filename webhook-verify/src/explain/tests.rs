@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 
-use super::{Cause, Explainer, Explanation, explain_refusal};
+use super::{Cause, Effort, Explainer, Explanation, Refused, case, explain_refusal};
 use crate::{
-    RequestHead, Verifier,
+    RequestHead, Secret, Verifier, VerifyError,
     clock::Tolerance,
-    scheme::{self, Scheme},
+    scheme::{self, Algorithm, KeyForm, Scheme},
     testing::{SignedRequest, Signer},
 };
 
@@ -14,7 +15,7 @@ const NOW: Duration = Duration::from_secs(1_795_305_600);
 const SECRET: &str = "a secret of GitHub";
 const BODY: &str = r#"{"zen":"Ünïcode / <b>","id":7,"list":[1,2]}"#;
 
-fn signed(scheme: Scheme, body: impl Into<bytes::Bytes>) -> SignedRequest {
+fn signed(scheme: Scheme, body: impl Into<Bytes>) -> SignedRequest {
     Signer::new(scheme, SECRET).unwrap().at(NOW).sign(body).unwrap()
 }
 
@@ -90,17 +91,105 @@ fn an_old_timestamp_is_mentioned_beside_another_fault() {
 #[test]
 fn the_time_window_of_a_verifier_counts() {
     let request = signed(scheme::STRIPE, "{}");
-    let explained = |age: u64, tolerance: Option<Tolerance>| {
+    let explained = |age: u64, tolerance: Option<Tolerance>, body: &'static str| {
         let verifier = Verifier::builder(scheme::STRIPE).secret(SECRET).tolerance(tolerance);
         let verifier = verifier.clock(move || NOW + Duration::from_secs(age)).build().unwrap();
-        let keys = verifier.settings().keys();
         let head = RequestHead::new(&request.headers);
-        explain_refusal(&verifier, &keys, &head, "{}".into()).unwrap().cause()
+        let error = verifier.verify(head, body).unwrap_err();
+        refused(&verifier, &head, Some(body), error, Effort::SMALL)
     };
-    let narrow = Tolerance::symmetric(Duration::from_secs(30));
-    assert_eq!(explained(60, Some(narrow)), Cause::TimestampOld);
-    assert_eq!(explained(20, Some(narrow)), Cause::Valid);
-    assert_eq!(explained(1_000_000, None), Cause::Valid);
+    let narrow = Some(Tolerance::symmetric(Duration::from_secs(30)));
+    assert_eq!(explained(60, narrow, "{}").cause(), Cause::TimestampOld);
+    for (age, tolerance, is_old) in [(60, narrow, true), (20, narrow, false), (60, None, false)] {
+        let explanation = explained(age, tolerance, "{}\n");
+        assert_eq!(explanation.cause(), Cause::BodyFinalNewline, "{explanation}");
+        assert_eq!(explanation.detail().contains("60 s away"), is_old, "{explanation}");
+    }
+}
+
+fn refused(
+    verifier: &Verifier,
+    head: &RequestHead<'_>,
+    body: Option<&'static str>,
+    error: VerifyError,
+    effort: Effort,
+) -> Explanation {
+    let body = body.map(Bytes::from);
+    let received = body.as_ref().map_or(7, Bytes::len);
+    let keys = verifier.settings().keys();
+    let refused = Refused { verifier, keys: &keys, head, body: body.as_ref(), received };
+    explain_refusal(&refused, error, effort).unwrap()
+}
+
+/// A receiver refuses many requests before it reads the body, or does not keep the body.
+#[test]
+fn a_refusal_without_its_body_is_explained_by_the_head() {
+    let mut stripe = signed(scheme::STRIPE, "{}");
+    let mut gitlab = signed(scheme::GITLAB, "{}");
+    stripe.headers.push(("content-length".to_owned(), "9".to_owned()));
+    gitlab.headers.push(("content-length".to_owned(), "9".to_owned()));
+    let explained = |scheme: Scheme, secret: &str, request: &SignedRequest, error| {
+        let secret = Secret::exact(secret).unwrap();
+        let verifier = Verifier::builder(scheme).secret(secret).clock(|| NOW).build().unwrap();
+        let head = RequestHead::new(&request.headers);
+        refused(&verifier, &head, None, error, Effort::SMALL)
+    };
+    let spaced = format!("{SECRET} ");
+    let mismatch = VerifyError::SignatureMismatch;
+    // The token is in the head.
+    let found = explained(scheme::GITLAB, &spaced, &gitlab, VerifyError::TokenMismatch);
+    assert_eq!(found.cause(), Cause::SecretWhitespace, "{found}");
+    // No secret verifies a signature over an unknown body.
+    let found = explained(scheme::STRIPE, &spaced, &stripe, mismatch);
+    assert_eq!(found.cause(), Cause::NoMatch, "{found}");
+    assert!(found.detail().contains("no variant was tried"), "{found}");
+    assert!(found.detail().contains("declares 9 bytes, but 7 arrived"), "{found}");
+    let old = VerifyError::TimestampTooOld { seconds: 7203 };
+    let found = explained(scheme::STRIPE, SECRET, &stripe, old);
+    assert_eq!(found.cause(), Cause::TimestampOld, "{found}");
+    assert!(!found.detail().contains("valid") && found.fix().contains("time zone"), "{found}");
+    let found = explained(scheme::GITHUB, SECRET, &stripe, VerifyError::MissingSignature);
+    assert_eq!(found.cause(), Cause::OtherSender, "{found}");
+}
+
+/// The log explains few refusals, and each at a limited cost: 4 MiB are hashed, or 16 signatures
+/// verified with a public key.
+#[test]
+fn the_cost_of_an_explanation_in_the_log_is_limited() {
+    for (algorithm, form, most) in [
+        (Algorithm::HmacSha256, KeyForm::Utf8, 2048),
+        (Algorithm::Ed25519, KeyForm::Spki, 16),
+        (Algorithm::EcdsaP256, KeyForm::Spki, 16),
+    ] {
+        let acme = Scheme::builder("acme").algorithm(algorithm).key_form(form);
+        let acme = acme.signature_header("acme-signature").timestamp_header("acme-time");
+        let acme = acme.signed_content("{url}{body:json}{timestamp}").build().unwrap();
+        let url = "https://elsewhere.test";
+        let signer = || Signer::generate(acme.clone()).unwrap().public_url(url);
+        for (secrets, len) in [(1, 1), (2, 1), (8, 1), (1, 60 << 10), (8, 60 << 10)] {
+            let verifier =
+                Verifier::builder(acme.clone()).clock(|| NOW).public_url("https://a.b/c");
+            let verifier =
+                (0..secrets).fold(verifier, |it, _| it.secret(signer().secret().clone()));
+            let verifier = verifier.build().unwrap();
+            let body = format!(r#"{{"a":["{}"]}}"#, "x/".repeat(len / 2)).leak();
+            let mut request = signer().at(NOW).sign(&*body).unwrap();
+            for header in ["host", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-uri"] {
+                request.headers.push((header.to_owned(), format!("/{header}")));
+            }
+            let head = RequestHead::new(&request.headers).target("/other");
+            case::VERIFIED.take();
+            let error = VerifyError::SignatureMismatch;
+            let found = refused(&verifier, &head, Some(body), error, Effort::SMALL);
+            let verified = case::VERIFIED.take();
+            let name = format!("{algorithm:?} {secrets} {len}: {found}");
+            assert_eq!(found.cause(), Cause::NoMatch, "{name}");
+            assert!((1..=most).contains(&(verified.len() * secrets)), "{} {name}", verified.len());
+            let hashed: usize = verified.iter().sum();
+            assert!(hashed * secrets <= 4 << 20, "{hashed} {name}");
+            assert!(found.detail().contains("not all of them"), "{name}");
+        }
+    }
 }
 
 /// Each of these took minutes or gigabytes if the work were not limited.

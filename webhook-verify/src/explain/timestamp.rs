@@ -1,10 +1,62 @@
 //! Timestamps in another unit.
 
-use super::{Finding, case::Case, cause::Cause};
-use crate::scheme::{Place, TimeUnit, TimestampPlace};
+use super::{Finding, case::Case, cause::Cause, search};
+use crate::{
+    error::VerifyError,
+    scheme::{Place, TimeUnit, TimestampPlace},
+};
 
+/// A timestamp further away than this is in another unit.
+const TEN_YEARS: u64 = 10 * 365 * 24 * 3600;
 /// The maximum length of a header's value that is changed, in bytes.
 const MAX_VALUE: usize = 1024;
+
+/// Explains a timestamp outside of the time window, of a request that is valid otherwise or cannot
+/// be verified.
+pub(super) fn untimely(case: &Case<'_>, error: VerifyError) -> Finding {
+    let source = case.scheme().timestamp.as_ref();
+    let before = match case.can_verify() {
+        true => "the signature is valid, but ",
+        false => "",
+    };
+    let other_clock = |seconds: u64, fix: &'static str| match is_zone(seconds) {
+        true => {
+            "the difference looks like a time zone: check the sender's timestamps, then this \
+                 host's clock"
+        }
+        false => fix,
+    };
+    const OLD: &str =
+        "check this host's clock, then whether the request is a recording or a late retry";
+    match (error, source) {
+        (
+            VerifyError::TimestampTooOld { seconds } | VerifyError::TimestampInFuture { seconds },
+            Some(source),
+        ) if seconds > TEN_YEARS => unit_mismatch(None, source.unit),
+        (VerifyError::TimestampTooOld { seconds }, _) => Finding::new(
+            Cause::TimestampOld,
+            other_clock(seconds, OLD),
+            format!("{before}the timestamp is {seconds} s old"),
+        ),
+        (VerifyError::TimestampInFuture { seconds }, _) => Finding::new(
+            Cause::TimestampFuture,
+            other_clock(seconds, "check this host's clock, then the sender's"),
+            format!("{before}the timestamp is {seconds} s in the future"),
+        ),
+        (VerifyError::TokenExpired, _) => {
+            Finding::new(Cause::TimestampOld, OLD, format!("{before}the token has expired"))
+        }
+        _ => search::no_match(case, error),
+    }
+}
+
+/// Returns whether a difference is that of two time zones. These differ by half hours, and clocks in
+/// one time zone by seconds.
+fn is_zone(seconds: u64) -> bool {
+    const HALF_HOUR: u64 = 1800;
+    let half_hours = (seconds + HALF_HOUR / 2) / HALF_HOUR;
+    (1..=28).contains(&half_hours) && seconds.abs_diff(half_hours * HALF_HOUR) <= 60
+}
 
 /// Finds another unit of the timestamp under which the request is valid.
 pub(super) fn in_other_unit(case: &Case<'_>) -> Option<Finding> {
@@ -120,4 +172,19 @@ pub(super) fn unit_mismatch(given: Option<TimeUnit>, expected: TimeUnit) -> Find
         format!("send the timestamp in the unit `{expected:?}`"),
         detail,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_zone;
+
+    #[test]
+    fn a_time_zone_differs_from_a_wrong_clock() {
+        for zone in [1800, 3600, 3605, 7195, 5 * 3600 + 1800, 14 * 3600] {
+            assert!(is_zone(zone), "{zone}");
+        }
+        for clock in [0, 60, 600, 1000, 86_400, 1_795_000_000] {
+            assert!(!is_zone(clock), "{clock}");
+        }
+    }
 }

@@ -91,7 +91,10 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     if len > MAX_URL {
         return None;
     }
-    let configured = case.settings.public_url.clone().unwrap_or_default();
+    // A scheme that signs only the path needs no public URL.
+    let host = || case.header("host").unwrap_or_default();
+    let configured = case.settings.public_url.clone();
+    let configured = configured.unwrap_or_else(|| format!("https://{}", host()));
     let known = Url::parse(&configured, target);
     let found = candidates(case, &known).into_iter().find(|url| {
         let target = format!("{}{}", path_of_target(case, &known, url), url.query);
@@ -111,6 +114,7 @@ fn finding(known: &Url, found: &Url) -> Finding {
     let shown = without_user(&found.base());
     let fix = match cause {
         Cause::UrlQuery => "verify with the query exactly as the sender sent it".to_owned(),
+        _ if found.host.is_empty() => format!("set a public URL with the path `{}`", found.path),
         _ => format!("set `{shown}` as the public URL"),
     };
     Finding::new(cause, fix, "the request is valid with this URL")

@@ -62,7 +62,6 @@ pub(super) fn surroundings(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Removes white space and invisible characters around a secret.
-#[cfg(feature = "explain")]
 pub(crate) fn without_white_space(bytes: &[u8]) -> Option<&[u8]> {
     let text = std::str::from_utf8(bytes).ok()?;
     Some(text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char)).as_bytes())

@@ -15,7 +15,6 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroizing;
 
-#[cfg(feature = "explain")]
 pub(crate) use self::misread::{bare as bare_secret, without_white_space};
 use self::public_key::{EcdsaForm, PublicAlgorithm, PublicKey};
 pub use self::secret::Secret;
@@ -72,50 +71,8 @@ impl Keys {
     }
 
     /// Returns the secrets as they were configured.
-    #[cfg(feature = "explain")]
     pub(crate) fn secrets(&self) -> &[Secret] {
         &self.secrets
-    }
-
-    /// Prepares the same secrets for another scheme. Skips secrets that do not fit.
-    pub(crate) fn fit(&self, scheme: &Scheme) -> Self {
-        self.read(scheme, |text| Some(text.to_vec()))
-    }
-
-    /// Returns the keys that result if the sender or the receiver misread the secret, each with a
-    /// description of the mistake.
-    pub(crate) fn misread(&self, scheme: &Scheme) -> Vec<(Self, String)> {
-        let bare = |text: &[u8]| misread::bare(text).map(<[u8]>::to_vec);
-        let around = self.secrets.iter().find_map(|it| misread::surroundings(it.expose()));
-        let mut readings = vec![
-            (
-                self.read(scheme, |text| bare(text).filter(|bare| *bare != text)),
-                format!("the live secret {}", around.unwrap_or_default()),
-            ),
-            (
-                self.read(scheme, |text| Some([text, b"\n"].concat())),
-                "the sender's secret has a line break at its end".to_owned(),
-            ),
-        ];
-        for (form, mistake) in [
-            (KeyForm::Utf8, "the sender signs with the secret's text, without decoding it"),
-            (KeyForm::Hex, "the sender decodes the secret from hex"),
-            (KeyForm::Base64, "the sender decodes the secret from base64"),
-            (KeyForm::Whsec, "the sender decodes the secret from base64, after `whsec_`"),
-        ] {
-            if form != scheme.key_form {
-                let scheme = scheme.clone().with_key_form(form);
-                readings.push((self.read(&scheme, bare), mistake.to_owned()));
-            }
-        }
-        readings
-    }
-
-    /// Prepares other texts in place of the secrets. Skips texts that do not fit the scheme.
-    fn read(&self, scheme: &Scheme, text: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Self {
-        let texts = self.secrets.iter().filter_map(|secret| text(secret.expose()));
-        let keys = texts.filter_map(|text| Key::parse(scheme, &Zeroizing::new(text)).ok());
-        Self { keys: keys.collect(), secrets: Box::default() }
     }
 }
 

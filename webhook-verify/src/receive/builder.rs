@@ -12,6 +12,7 @@ use super::{
 use crate::{
     delivery::Filter,
     error::ConfigError,
+    explain::Effort,
     key::Secret,
     request::RequestHead,
     scheme::Proof,
@@ -34,31 +35,9 @@ pub struct ReceiverBuilder {
     filter: Filter,
     timer: Option<Timer>,
     endpoint: Option<String>,
-    #[cfg(feature = "explain")]
-    explains: Explains,
-}
-
-/// Whether refusals are explained in the log.
-#[cfg(feature = "explain")]
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Explains {
-    No,
-    InDevelopment,
-    Always,
-}
-
-#[cfg(feature = "explain")]
-impl Explains {
-    fn check(self, is_debug_build: bool) -> Result<(), ConfigError> {
-        if self == Self::InDevelopment && !is_debug_build {
-            return Err(ConfigError::option(
-                "explain_refusals",
-                "costs too much in a release build: remove it, or call \
-                 `explain_refusals_in_release` for a short time",
-            ));
-        }
-        Ok(())
-    }
+    effort: Effort,
+    /// Whether the effort may be large in a release build.
+    is_effort_forced: bool,
 }
 
 /// A verifier, or the builder of one that may have no secrets.
@@ -96,8 +75,8 @@ impl ReceiverBuilder {
             filter: Filter::default(),
             timer: None,
             endpoint: None,
-            #[cfg(feature = "explain")]
-            explains: Explains::No,
+            effort: Effort::SMALL,
+            is_effort_forced: false,
         }
     }
 
@@ -142,15 +121,16 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Logs an [explanation](crate::explain) with each refusal that is logged: the fields `cause`,
-    /// `fix` and `hint`. For development only.
+    /// Explains refusals in the log with the same attempts as [`Explainer`](crate::explain). For
+    /// development only.
     ///
-    /// An explanation verifies the request in hundreds of ways before the response is sent. Bodies of
-    /// more than 1 MiB get none. Anyone who can reach the endpoint can cause this work, so
+    /// Without this, the fields `cause`, `hint` and `fix` of the log are the result of fewer
+    /// attempts: 4 MiB are hashed at most, and no body over 64 KiB. With it, it is 48 MiB, and no
+    /// body over 1 MiB. Anyone who can reach the endpoint can cause this work, so
     /// [`build`](Self::build) returns an error in release builds.
     #[cfg(feature = "explain")]
     pub fn explain_refusals(mut self) -> Self {
-        self.explains = Explains::InDevelopment;
+        self.effort = Effort::LARGE;
         self
     }
 
@@ -158,7 +138,7 @@ impl ReceiverBuilder {
     /// leave it on: unauthenticated requests can keep the service busy.
     #[cfg(feature = "explain")]
     pub fn explain_refusals_in_release(mut self) -> Self {
-        self.explains = Explains::Always;
+        (self.effort, self.is_effort_forced) = (Effort::LARGE, true);
         self
     }
 
@@ -407,8 +387,20 @@ impl ReceiverBuilder {
         })
     }
 
+    fn check_effort(&self, is_debug_build: bool) -> Result<(), ConfigError> {
+        if self.effort == Effort::LARGE && !self.is_effort_forced && !is_debug_build {
+            return Err(ConfigError::option(
+                "explain_refusals",
+                "costs too much in a release build: remove it, or call \
+                 `explain_refusals_in_release` for a short time",
+            ));
+        }
+        Ok(())
+    }
+
     /// Returns errors without the endpoint.
     fn build_unnamed(mut self) -> Result<Receiver, ConfigError> {
+        self.check_effort(cfg!(debug_assertions))?;
         let source = self.source()?;
         let verifier = match self.verifier {
             Unbuilt::Verifier(verifier) => *verifier,
@@ -426,8 +418,6 @@ impl ReceiverBuilder {
         if self.body_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(ConfigError::option("body_timeout", "zero"));
         }
-        #[cfg(feature = "explain")]
-        self.explains.check(cfg!(debug_assertions))?;
         let scheme = verifier.scheme();
         if self.on_handshake.is_some() && !scheme.has_handshake() {
             return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
@@ -483,8 +473,7 @@ impl ReceiverBuilder {
                 on_handshake: self.on_handshake,
                 challenges: self.challenges,
                 filter: (!self.filter.is_empty()).then_some(self.filter),
-                #[cfg(feature = "explain")]
-                explains: self.explains != Explains::No,
+                effort: self.effort,
                 ..inner
             }),
             timer: self.timer,
@@ -511,18 +500,19 @@ impl fmt::Debug for ReceiverBuilder {
 
 #[cfg(all(test, feature = "explain"))]
 mod tests {
-    use super::Explains;
+    use crate::{Receiver, Verifier, scheme};
 
     /// In a release build, unauthenticated requests could keep the service busy.
     #[test]
     fn refusals_are_explained_in_release_builds_only_if_forced() {
-        for (explains, is_debug_build, is_ok) in [
-            (Explains::No, false, true),
-            (Explains::InDevelopment, true, true),
-            (Explains::InDevelopment, false, false),
-            (Explains::Always, false, true),
+        let builder = || Receiver::builder(Verifier::new(scheme::GITHUB, "a secret").unwrap());
+        for (builder, is_debug_build, is_ok) in [
+            (builder(), false, true),
+            (builder().explain_refusals(), true, true),
+            (builder().explain_refusals(), false, false),
+            (builder().explain_refusals_in_release(), false, true),
         ] {
-            assert_eq!(explains.check(is_debug_build).is_ok(), is_ok);
+            assert_eq!(builder.check_effort(is_debug_build).is_ok(), is_ok);
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     claim::{ClaimKey, LogLimit, StoreError},
     delivery::Filter,
     error::VerifyError,
+    explain::Effort,
     request::{Picked, RequestHead, coding::Coding},
     timer::Timer,
     verify::{BodyTooLarge, Incoming, Verifier},
@@ -102,9 +103,8 @@ pub(super) struct Inner {
     /// Whether the receiver responds to verification handshakes.
     pub(super) challenges: bool,
     pub(super) filter: Option<Filter>,
-    /// Whether the log explains refusals.
-    #[cfg(feature = "explain")]
-    pub(super) explains: bool,
+    /// The limits for the explanations of refusals in the log.
+    pub(super) effort: Effort,
     /// The receiver's name in logs and metrics.
     pub(super) endpoint: Arc<str>,
     pub(super) log_limit: LogLimit,
@@ -128,8 +128,7 @@ impl Inner {
             on_handshake: None,
             challenges: true,
             filter: None,
-            #[cfg(feature = "explain")]
-            explains: false,
+            effort: Effort::SMALL,
         }
     }
 }

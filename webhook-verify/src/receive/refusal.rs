@@ -1,17 +1,28 @@
 //! Logs and counts refusals. The size of the log is bounded, whatever clients send.
 
-use std::{cell::Cell, error};
+use std::error;
 
-use super::{Receiver, Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
-#[cfg(feature = "explain")]
-use crate::explain;
-use crate::{answer::log_at, claim::contain, request::RequestHead, verify::Incoming};
+use super::{Receiver, Rejection, receiver::Inner, secrets::Source};
+use crate::{
+    answer::log_at,
+    claim::contain,
+    error::VerifyError,
+    explain::{self, Explanation, Refused},
+    key::Keys,
+    request::RequestHead,
+    scheme::is_token_byte,
+    verify::Incoming,
+};
 
-/// The maximum length of a body whose refusal is explained, in bytes.
-#[cfg(feature = "explain")]
-const MAX_EXPLAINED: usize = 1 << 20;
 /// The maximum length of a client's text in a log line, in bytes.
 const MAX_TEXT: usize = 256;
+/// The same for an explanation, which may contain a URL that a client chose.
+const MAX_EXPLANATION: usize = 512;
+/// The maximum number of headers in a log line.
+const MAX_HEADERS: usize = 8;
+/// The hint for a compressed body of a scheme that does not say which bytes are signed.
+const UNKNOWN_CODING: &str = "the scheme does not say which bytes of a compressed body are signed: \
+                              send it uncompressed";
 
 impl Inner {
     /// Counts and logs the refusal of a request that was not verified.
@@ -24,25 +35,17 @@ impl Inner {
         let Some(suppressed) = self.count_and_limit(rejection) else { return };
         let keys = incoming.map_or_else(|| self.verifier.settings().keys(), Incoming::keys);
         let has_secrets = !keys.is_empty() || matches!(self.source, Source::Verifier);
-        let refused = Refused {
-            verifier: &self.verifier,
-            head,
-            body: incoming.and_then(Incoming::as_sent).filter(|body| !body.is_empty()),
-            received: incoming.map(Incoming::received),
-            keys: &keys,
-            trials: Cell::new(0),
-        };
         let scheme = self.verifier.scheme();
         let expected = match rejection {
             Rejection::NotAuthentic(_) => Some(scheme.describe().signatures.join("; ")),
             _ => None,
         };
-        let explained = self.explain(rejection, &refused, incoming);
-        let (cause, fix, detail) = match explained {
-            Some((cause, fix, detail)) => (Some(cause), Some(fix), Some(detail.into())),
-            None => (None, None, None),
+        let explained = self.explain(rejection, head, &keys, incoming);
+        let explained = explained.as_ref();
+        let hint = match rejection {
+            Rejection::ContentEncoding { feature: None } => Some(UNKNOWN_CODING),
+            _ => explained.map(|it| cut_to(it.detail(), MAX_EXPLANATION)),
         };
-        let hint = detail.or_else(|| diagnosis::hint(rejection, &refused));
         let source = error::Error::source(rejection).map(tracing::field::display);
         log_at!(
             rejection.level(),
@@ -52,60 +55,44 @@ impl Inner {
             method = cut(head.method_text()),
             path = cut(head.path()),
             expected,
-            present = refused.present(),
-            content_length = refused.content_length(),
-            body_len = refused.received,
+            present = present(head),
+            content_length = head.content_length(),
+            body_len = incoming.map(Incoming::received),
             secrets = has_secrets.then_some(keys.len()),
             url = self.verifier.signed_url(head).as_deref().map(cut),
             source,
-            hint = hint.as_deref(),
-            cause,
-            fix,
+            cause = explained.map(|it| it.cause().code()),
+            hint,
+            fix = explained.map(|it| cut_to(it.fix(), MAX_EXPLANATION)),
             suppressed,
             "refused: {rejection}"
         );
     }
 
-    /// Returns the cause of a refusal, how to fix it and what was seen, if the receiver explains
-    /// refusals and the request has what the explanation needs.
-    #[cfg(feature = "explain")]
+    /// Explains the refusal of a request that is not authentic.
     fn explain(
         &self,
         rejection: &Rejection,
-        refused: &Refused<'_, '_>,
+        head: &RequestHead<'_>,
+        keys: &Keys,
         incoming: Option<&Incoming>,
-    ) -> Option<(&'static str, String, String)> {
+    ) -> Option<Explanation> {
         let Rejection::NotAuthentic(error) = rejection else { return None };
-        let body = incoming.and_then(Incoming::as_sent);
-        if body.is_some_and(|body| body.len() > MAX_EXPLAINED) {
+        if *error == VerifyError::UnknownTenant {
             return None;
         }
-        let is_read = body.is_some_and(|body| !body.is_empty());
-        // Many requests are refused before their body is read.
-        let scheme = refused.verifier.scheme();
-        let is_of_head = scheme.algorithm().is_token() || explain::is_of_head(*error);
-        let is_unknown = body.is_none() && refused.received.is_some_and(|len| len > 0);
-        if !self.explains || is_unknown || !is_read && !is_of_head && scheme.signs_body() {
-            return None;
-        }
-        let body = body.cloned().unwrap_or_default();
-        let explanation =
-            explain::explain_refusal(refused.verifier, refused.keys, refused.head, body)?;
-        if explanation.cause() == explain::Cause::Valid {
-            return None;
-        }
-        let [fix, detail] = [explanation.fix(), explanation.detail()].map(str::to_owned);
-        Some((explanation.cause().code(), fix, detail))
-    }
-
-    #[cfg(not(feature = "explain"))]
-    fn explain(
-        &self,
-        _: &Rejection,
-        _: &Refused<'_, '_>,
-        _: Option<&Incoming>,
-    ) -> Option<(&'static str, String, String)> {
-        None
+        let received = incoming.map_or(0, Incoming::received);
+        // A token is verified before the body is read.
+        let algorithm = self.verifier.scheme().algorithm();
+        let is_read = received > 0 || !algorithm.is_token() && !algorithm.is_jwt();
+        let refused = Refused {
+            verifier: &self.verifier,
+            keys,
+            head,
+            body: incoming.filter(|_| is_read).and_then(Incoming::as_sent),
+            received,
+        };
+        explain::explain_refusal(&refused, *error, self.effort)
     }
 
     /// Counts and logs the refusal of a verified delivery, or of its handler's response.
@@ -178,9 +165,27 @@ pub(super) fn request_line(head: &RequestHead<'_>) -> String {
     [cut(head.method_text()), " ", cut(head.path())].concat()
 }
 
+/// Returns the names of the headers that may be related to signatures, and their lengths.
+fn present(head: &RequestHead<'_>) -> String {
+    const WORDS: [&str; 7] = ["auth", "digest", "hmac", "hook", "sig", "time", "token"];
+    let mut found = Vec::new();
+    head.visit(&mut |name, value| {
+        let lower = name.to_ascii_lowercase();
+        let is_named = WORDS.iter().any(|word| lower.contains(word));
+        if is_named && lower.bytes().all(is_token_byte) && found.len() < MAX_HEADERS {
+            found.push(format!("{}({})", cut(&lower), value.len()));
+        }
+    });
+    found.join(" ")
+}
+
 /// Truncates a text that a client chose.
 pub(super) fn cut(text: &str) -> &str {
-    let mut ends = (0..=text.len().min(MAX_TEXT)).rev();
+    cut_to(text, MAX_TEXT)
+}
+
+fn cut_to(text: &str, max: usize) -> &str {
+    let mut ends = (0..=text.len().min(max)).rev();
     let end = ends.find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }

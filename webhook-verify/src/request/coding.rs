@@ -72,7 +72,6 @@ impl Coding {
 }
 
 /// Returns a body decoded by each coding that it may be in.
-#[cfg(feature = "explain")]
 pub(crate) fn decode_all(body: &[u8], limit: usize) -> Vec<Vec<u8>> {
     let codings: &[Coding] = &[
         #[cfg(feature = "gzip")]
@@ -89,7 +88,7 @@ pub(crate) fn decode_all(body: &[u8], limit: usize) -> Vec<Vec<u8>> {
 }
 
 /// Decodes DEFLATE without zlib around it, which some programs take for the coding `deflate`.
-#[cfg(all(feature = "explain", feature = "gzip"))]
+#[cfg(feature = "gzip")]
 fn inflate(body: &[u8], limit: usize) -> Option<Vec<u8>> {
     use std::io::Read as _;
 
@@ -99,7 +98,7 @@ fn inflate(body: &[u8], limit: usize) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-#[cfg(all(feature = "explain", not(feature = "gzip")))]
+#[cfg(not(feature = "gzip"))]
 fn inflate(_: &[u8], _: usize) -> Option<Vec<u8>> {
     None
 }

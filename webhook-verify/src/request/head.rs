@@ -135,6 +135,11 @@ impl<'a> RequestHead<'a> {
         std::str::from_utf8(value).ok()
     }
 
+    /// Returns the length of the body that the head declares, in bytes.
+    pub(crate) fn content_length(&self) -> Option<usize> {
+        self.header("content-length")?.trim().parse().ok()
+    }
+
     pub(crate) fn method_text(&self) -> &'a str {
         self.method
     }

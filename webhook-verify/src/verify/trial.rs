@@ -1,62 +1,28 @@
-//! Verifies a refused request in other ways, so that the log can explain the refusal.
+//! Facts about a refused request that explain the refusal.
 
-use bytes::Bytes;
-
-use super::{HeadFacts, Verifier, VerifierBuilder};
+use super::{HeadFacts, Verifier};
 use crate::{
-    key::{Key, Keys},
+    error::VerifyError,
     request::{Picked, RequestHead},
-    scheme::{Part, Scheme},
+    scheme::Part,
 };
 
 impl Verifier {
-    /// Returns a verifier without secrets that has the same settings, but another scheme or public
-    /// URL. Returns `None` if the settings do not fit the scheme.
-    pub(crate) fn varied(&self, scheme: Scheme, public_url: Option<String>) -> Option<Self> {
-        let settings = self.settings();
-        let now = settings.clock.now();
-        let builder = VerifierBuilder {
-            secrets: Vec::new(),
-            error: None,
-            tolerance: settings.tolerance.filter(|_| scheme.timestamp.is_some()),
-            leeway: scheme.algorithm.is_jwt().then_some(settings.leeway),
-            clock: Box::new(move || now),
-            public_url,
-            max_events: settings.max_events,
-            parameters: settings.parameters.clone(),
-            scheme,
-        };
-        builder.build_keyless().ok()
-    }
-
     /// Returns whether the head of a request is well-formed under the scheme.
     pub(crate) fn reads(&self, head: &RequestHead<'_>) -> bool {
         let (settings, mut facts) = (self.settings(), HeadFacts::default());
         facts.read(settings, head, &Picked::new(head, &settings.names)).is_ok()
     }
 
-    /// Returns whether one of the keys verifies a request. Without a body, verifies only a token in
-    /// the head.
-    pub(crate) fn accepts(
-        &self,
-        head: &RequestHead<'_>,
-        body: Option<&Bytes>,
-        keys: &[Key],
-    ) -> bool {
+    /// Verifies a token in the head of a request. There is nothing to verify for other algorithms.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] if the head is malformed, or if the token is not authentic.
+    pub(crate) fn verify_head(&self, head: &RequestHead<'_>) -> Result<(), VerifyError> {
         let (settings, mut facts) = (self.settings(), HeadFacts::default());
-        match body {
-            _ if keys.is_empty() => false,
-            Some(body) => self.judge(head, body.clone(), keys).is_ok(),
-            None => {
-                facts.read(settings, head, &Picked::new(head, &settings.names)).is_ok()
-                    && facts.judge_head(settings, keys).is_ok()
-            }
-        }
-    }
-
-    /// Returns the same secrets for this verifier's scheme.
-    pub(crate) fn fit(&self, keys: &Keys) -> Keys {
-        keys.fit(self.scheme())
+        facts.read(settings, head, &Picked::new(head, &settings.names))?;
+        facts.judge_head(settings, &settings.keys())
     }
 
     /// Returns whether the signature covers the URL or its path.
