@@ -192,15 +192,17 @@ impl<'c> Case<'c> {
 
     /// Returns whether the request is valid with other settings.
     pub(super) fn holds_with(&self, settings: &Settings) -> bool {
-        self.holds_with_url(settings, self.head.path_and_query())
-    }
-
-    /// Returns whether the request is valid with other settings and another target.
-    pub(super) fn holds_with_url(&self, settings: &Settings, target: &str) -> bool {
-        let verify =
-            |it: Verifier| self.verify(&it, self.head.target(target), self.body.clone()).is_ok();
+        let verify = |it: Verifier| self.verify(&it, self.head, self.body.clone()).is_ok();
         self.may_verify(&settings.scheme, WORK_OF_SETTINGS, &self.body)
             && settings.verifier().is_ok_and(verify)
+    }
+
+    /// Returns whether the request is valid with another public URL and another target.
+    pub(super) fn holds_with_url(&self, url: &str, target: &str) -> bool {
+        let head = self.head.target(target);
+        let verify = |it: Verifier| self.verify(&it, head, self.body.clone()).is_ok();
+        self.may_verify(self.scheme(), WORK_OF_ATTEMPT, &self.body)
+            && self.verifier.as_ref().and_then(|it| it.with_public_url(url)).is_some_and(verify)
     }
 
     /// Returns whether the head, with the signature in it, is well-formed under another scheme.

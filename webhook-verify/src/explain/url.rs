@@ -1,11 +1,6 @@
 //! URLs that a proxy changed.
 
-use super::{
-    Finding,
-    case::{Case, Settings},
-    cause::Cause,
-    form, permute, remove_repeated,
-};
+use super::{Finding, case::Case, cause::Cause, form, permute, remove_repeated};
 use crate::verify::without_user;
 
 /// The headers in which proxies put the target that they received.
@@ -98,8 +93,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     let known = Url::parse(&configured, target);
     let found = candidates(case, &known).into_iter().find(|url| {
         let target = format!("{}{}", path_of_target(case, &known, url), url.query);
-        let settings = Settings { public_url: Some(url.base()), ..case.settings.clone() };
-        case.holds_with_url(&settings, &target)
+        case.holds_with_url(&url.base(), &target)
     })?;
     Some(finding(&known, &found))
 }

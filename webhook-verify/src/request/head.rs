@@ -241,6 +241,7 @@ impl<'a> RequestHead<'a> {
 }
 
 /// The names of the headers to collect, in lower case.
+#[derive(Clone)]
 pub(crate) struct Names {
     names: Box<[Text]>,
     /// Header aliases: the name in `names`, and the alias.

@@ -17,7 +17,7 @@ use crate::{
 /// The settings of a verifier.
 pub(crate) struct Settings {
     pub(crate) scheme: Arc<Scheme>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(super) keys: RwLock<Arc<Keys>>,
     /// The headers that the scheme needs.
     pub(crate) names: Names,

@@ -99,6 +99,26 @@ impl Verifier {
         self.judge(&head.into(), body.into(), &keys)
     }
 
+    /// Returns the same verifier with another public URL. Its clock is the system's.
+    pub(crate) fn with_public_url(&self, url: &str) -> Option<Self> {
+        let own = self.settings();
+        is_public_url(url).then(|| Self {
+            settings: Arc::new(Settings {
+                scheme: Arc::clone(&own.scheme),
+                plan: Arc::clone(&own.plan),
+                keys: RwLock::new(own.keys()),
+                names: own.names.clone(),
+                receiver_names: own.receiver_names.clone(),
+                tolerance: own.tolerance,
+                leeway: own.leeway,
+                clock: Box::new(SystemClock),
+                public_url: Some(url.to_owned()),
+                max_events: own.max_events,
+                parameters: own.parameters.clone(),
+            }),
+        })
+    }
+
     #[inline]
     pub(super) fn judge(
         &self,
@@ -460,15 +480,10 @@ impl VerifierBuilder {
             _ if self.leeway.is_some() && !self.scheme.algorithm.is_jwt() => {
                 Err(ConfigError::option("leeway", "the scheme has no JSON Web Token"))
             }
-            Some(url)
-                if !URL_SCHEMES.iter().any(|scheme| url.starts_with(scheme))
-                    || url.contains(['?', '#', ' ']) =>
-            {
-                Err(ConfigError::option(
-                    "public_url",
-                    "not a URL with `https`, `http`, `wss` or `ws`, without a query",
-                ))
-            }
+            Some(url) if !is_public_url(url) => Err(ConfigError::option(
+                "public_url",
+                "not a URL with `https`, `http`, `wss` or `ws`, without a query",
+            )),
             _ => Ok(()),
         }
     }
@@ -489,7 +504,7 @@ impl VerifierBuilder {
                         .chain(["content-length", "content-encoding"].map(Into::into)),
                     aliases(),
                 ),
-                plan: Plan::new(&self.scheme),
+                plan: Arc::new(Plan::new(&self.scheme)),
                 scheme: Arc::new(self.scheme),
                 keys: RwLock::new(keys),
                 tolerance: self.tolerance,
@@ -501,6 +516,10 @@ impl VerifierBuilder {
             }),
         })
     }
+}
+
+fn is_public_url(url: &str) -> bool {
+    URL_SCHEMES.iter().any(|scheme| url.starts_with(scheme)) && !url.contains(['?', '#', ' '])
 }
 
 impl fmt::Debug for VerifierBuilder {
