@@ -173,10 +173,15 @@ fn requests_are_sent_as_they_were_recorded() {
 }
 
 #[test]
-fn the_path_and_query_of_the_receiver_replace_the_recorded_ones() {
+fn the_receivers_path_replaces_the_recorded_one_and_its_query_is_added() {
     let target = Target::with_status(200);
     let row = with(stripe(), "url", json!("https://a.test/b?c=d"));
-    for (to, expected) in [("", "/b?c=d"), ("/own", "/own?c=d"), ("/own?e=f", "/own?e=f")] {
+    for (to, expected) in [
+        ("", "/b?c=d"),
+        ("/own", "/own?c=d"),
+        ("/own?e=f", "/own?e=f&c=d"),
+        ("/?c=own", "/b?c=own"),
+    ] {
         replay(from_ref(&row), &format!("{}{to}", target.url()), &[]);
         assert_eq!(target.requests().last().unwrap().target, expected);
     }
@@ -490,6 +495,19 @@ fn responses_other_than_2xx_and_none_at_all_fail() {
         assert!(json.stdout.trim_ascii().iter().all(|byte| (b' '..0x7f).contains(byte)));
     }
     assert_eq!(redirects.requests().len(), 2);
+    // A new connection that fails is not replaced.
+    assert_eq!(breaks.requests().len(), 2);
+}
+
+#[test]
+fn a_request_is_sent_again_if_a_reused_connection_closes() {
+    let target = Target::closing_reused();
+    let row = stripe().to_string();
+    let output = run(&["replay", "-", "--to", &target.url(), "--times", "20"], row.as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let requests = target.requests();
+    assert_eq!(requests.iter().filter(|request| request.number == 1).count(), 20);
+    assert!(requests.iter().all(|request| request.body == requests[0].body));
 }
 
 #[test]

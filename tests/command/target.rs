@@ -10,6 +10,8 @@ use std::{
 /// A request as read from the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// Its number on the connection, from 1.
+    pub(crate) number: usize,
     pub(crate) method: String,
     pub(crate) target: String,
     /// Names in lower case, and values.
@@ -51,6 +53,14 @@ impl Target {
         Self { addr, requests }
     }
 
+    /// Starts a server that closes each connection at the second request, without a response.
+    pub(crate) fn closing_reused() -> Self {
+        Self::new(|request| match request.number {
+            1 => "HTTP/1.1 200 X\r\ncontent-length: 0\r\n\r\n".into(),
+            _ => String::new(),
+        })
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
@@ -63,8 +73,8 @@ impl Target {
 
 fn serve(mut stream: &TcpStream, kept: &Mutex<Vec<Request>>, respond: &Respond) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    loop {
-        let request = read(&mut reader)?;
+    for number in 1.. {
+        let request = Request { number, ..read(&mut reader)? };
         kept.lock().unwrap().push(request.clone());
         let response = respond(&request);
         if response.is_empty() {
@@ -72,6 +82,7 @@ fn serve(mut stream: &TcpStream, kept: &Mutex<Vec<Request>>, respond: &Respond) 
         }
         stream.write_all(response.as_bytes()).ok()?;
     }
+    None
 }
 
 fn read(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
@@ -93,7 +104,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Option<Request> {
         let (name, value) = line.split_once(':')?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut request = Request { method, target, headers, body: Vec::new() };
+    let mut request = Request { number: 1, method, target, headers, body: Vec::new() };
     let len = request.header("content-length").map_or(0, |len| len.parse().unwrap());
     request.body = vec![0; len];
     reader.read_exact(&mut request.body).ok()?;

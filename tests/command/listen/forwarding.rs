@@ -52,13 +52,13 @@ async fn the_exact_request_is_passed_on_and_the_response_comes_back() {
 async fn duplicates_are_passed_on_and_refused_requests_are_not() {
     let target = Target::start(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let listening = forwarding(&format!("{}/own?k=1", target.url), &[]);
-    let delivery = stripe("evt_1");
+    let delivery = signed("stripe", "whsec_x", "/a?b=c&k=2", r#"{"id":"evt_1"}"#);
     for class in ["delivered", "duplicate"] {
         let response = listening.send(&delivery).await;
         assert_eq!((response.status, response.text()), (200, "ok"));
         assert_eq!(listening.next()["class"], class);
         let (head, _) = target.next();
-        assert!(head.starts_with("POST /own?k=1 HTTP/1.1\r\n"), "{head}");
+        assert!(head.starts_with("POST /own?k=1&b=c HTTP/1.1\r\n"), "{head}");
     }
     let forged = signed("stripe", "whsec_y", "/", "{}");
     assert_eq!(listening.send(&forged).await.status, 401);
@@ -98,6 +98,18 @@ async fn a_server_that_is_down_or_hangs_is_a_bad_gateway() {
     let broken = Target::start(b"not HTTP at all\r\n\r\n");
     let listening = forwarding(&broken.url, &[]);
     assert_eq!(listening.send(&stripe("evt_1")).await.status, 502);
+}
+
+#[tokio::test]
+async fn a_request_is_forwarded_again_if_a_reused_connection_closes() {
+    let target = crate::target::Target::closing_reused();
+    let listening = forwarding(&target.url(), &[]);
+    for number in 0..20 {
+        let response = listening.send(&stripe(&format!("evt_{number}"))).await;
+        assert_eq!(response.status, 200, "{}", listening.line());
+        assert_eq!(listening.next()["class"], "delivered");
+    }
+    assert_eq!(target.requests().iter().filter(|request| request.number == 1).count(), 20);
 }
 
 /// The request ends, and its line is printed, although the sender is gone.

@@ -1,30 +1,48 @@
 //! Sends requests over HTTP and HTTPS.
 
-use std::{error::Error, ffi::OsStr, time::Duration};
+use std::{
+    borrow::Cow,
+    error::Error,
+    ffi::OsStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
-use http::{HeaderMap, Request, StatusCode, Uri, uri::Authority};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header::HOST, uri::Authority};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
+use hyper::{
+    body::Incoming,
+    client::conn::http1,
+    rt::{Read, Write},
+    service::Service as _,
 };
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{client::legacy::connect::HttpConnector, service::TowerToHyperService};
 use tokio::time::{Instant, timeout};
 
 /// The largest response body that is read, in bytes.
 const MAX_RESPONSE: usize = 1024 * 1024;
 
-/// A client that reuses connections. It follows no redirects.
+/// A client of one server, which reuses connections. It follows no redirects.
+///
+/// Servers close idle connections, also while a request is on its way. So a request is sent once
+/// more, on a new connection, if a reused one fails before the response. The server may then get
+/// it twice, like a retry of the sender.
 #[derive(Clone)]
 pub(crate) struct Client {
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    /// The server. Its path and query are not used.
+    to: Uri,
+    host: HeaderValue,
+    http: TowerToHyperService<HttpConnector>,
     /// `None` if the system has no CA certificates, which HTTP does not need.
-    https: Option<legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
+    https: Option<TowerToHyperService<HttpsConnector<HttpConnector>>>,
+    idle: Arc<Mutex<Vec<Connection>>>,
     limit: Duration,
 }
+
+type Connection = http1::SendRequest<Full<Bytes>>;
 
 /// A response with its body, or the first [`MAX_RESPONSE`] bytes of it.
 pub(crate) struct Response {
@@ -38,42 +56,126 @@ pub(crate) struct Response {
 }
 
 impl Client {
-    /// Creates a client that waits for a response for at most `limit`.
-    pub(crate) fn new(limit: Duration) -> Self {
-        let client = || legacy::Client::builder(TokioExecutor::new());
+    /// Creates a client of the server in `to` that waits for a response for at most `limit`.
+    pub(crate) fn new(to: &Uri, limit: Duration) -> Result<Self, http::Error> {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
         let mut tcp = http.clone();
         tcp.enforce_http(false);
         let https = HttpsConnectorBuilder::new().with_native_roots().ok();
         let https = https.map(|https| https.https_only().enable_http1().wrap_connector(tcp));
-        Self { http: client().build(http), https: https.map(|it| client().build(it)), limit }
+        Ok(Self {
+            host: host_of(to)?,
+            to: to.clone(),
+            http: TowerToHyperService::new(http),
+            https: https.map(TowerToHyperService::new),
+            idle: Arc::default(),
+            limit,
+        })
     }
 
     /// Sends a request, and reads the response. The error is a sentence without the request's
     /// contents.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response, String> {
-        let started = Instant::now();
-        let exchange = async {
-            let sent = match (request.uri().scheme_str(), &self.https) {
-                (Some("https"), Some(https)) => https.request(request),
-                (Some("https"), None) => return Err("no CA certificates on this system".into()),
-                _ => self.http.request(request),
-            };
-            let response = sent.await.map_err(|error| reason(&error))?;
-            let (head, body) = response.into_parts();
-            let (body, is_cut) = start_of(body).await.map_err(|error| reason(&error))?;
-            Ok(Response {
-                status: head.status,
-                headers: head.headers,
-                body,
-                is_cut,
-                took: started.elapsed(),
-            })
-        };
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> Result<Response, String> {
         let late = || format!("no response within {} s", self.limit.as_secs_f64());
-        timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(late()))
+        timeout(self.limit, self.exchange(request)).await.unwrap_or_else(|_| Err(late()))
     }
+
+    async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response, String> {
+        let started = Instant::now();
+        request.headers_mut().insert(HOST, self.host.clone());
+        let request = request.map(Full::new);
+        let (connection, response) = match self.on_idle_connection(&request).await? {
+            Some(sent) => sent,
+            None => {
+                let mut connection = self.connect().await?;
+                let sent = connection.send_request(request).await;
+                (connection, sent.map_err(|error| reason(&error))?)
+            }
+        };
+        let (head, body) = response.into_parts();
+        let (body, is_cut) = start_of(body).await.map_err(|error| reason(&error))?;
+        if !is_cut {
+            self.keep(connection);
+        }
+        Ok(Response {
+            status: head.status,
+            headers: head.headers,
+            body,
+            is_cut,
+            took: started.elapsed(),
+        })
+    }
+
+    /// Sends a request on an idle connection. Returns `None` if there is none, or if it fails
+    /// before the response.
+    async fn on_idle_connection(
+        &self,
+        request: &Request<Full<Bytes>>,
+    ) -> Result<Option<(Connection, http::Response<Incoming>)>, String> {
+        let Some(mut connection) = self.idle_connection() else { return Ok(None) };
+        match connection.send_request(request.clone()).await {
+            Ok(response) => Ok(Some((connection, response))),
+            // The server has responded, but not with HTTP.
+            Err(error) if error.is_parse() => Err(reason(&error)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Returns an open connection without a request.
+    fn idle_connection(&self) -> Option<Connection> {
+        let mut idle = self.idle();
+        idle.retain(|connection| !connection.is_closed());
+        idle.pop()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        let to = self.to.clone();
+        match (to.scheme_str(), &self.https) {
+            (Some("https"), Some(https)) => {
+                handshake(https.call(to).await.map_err(|error| reason(&*error))?).await
+            }
+            (Some("https"), None) => Err("no CA certificates on this system".into()),
+            _ => handshake(self.http.call(to).await.map_err(|error| reason(&error))?).await,
+        }
+    }
+
+    /// Keeps a connection for another request.
+    fn keep(&self, mut connection: Connection) {
+        if connection.is_ready() {
+            return self.idle().push(connection);
+        }
+        let client = self.clone();
+        tokio::spawn(async move {
+            // The request may not be sent completely, although the response is there.
+            if connection.ready().await.is_ok() {
+                client.idle().push(connection);
+            }
+        });
+    }
+}
+
+async fn handshake<S>(stream: S) -> Result<Connection, String>
+where
+    S: Read + Write + Send + Unpin + 'static,
+{
+    let shaken = http1::handshake(stream).await;
+    let (connection, driver) = shaken.map_err(|error| reason(&error))?;
+    tokio::spawn(driver);
+    Ok(connection)
+}
+
+/// Returns the value of `Host`, without the default port.
+fn host_of(to: &Uri) -> Result<HeaderValue, http::Error> {
+    let host = to.host().unwrap_or_default();
+    let default = if to.scheme_str() == Some("https") { 443 } else { 80 };
+    let port = to.port_u16().filter(|port| *port != default);
+    let host = port.map_or(host.to_owned(), |port| format!("{host}:{port}"));
+    Ok(HeaderValue::try_from(host)?)
 }
 
 /// Reads up to [`MAX_RESPONSE`] bytes of a body. Returns whether there are more.
@@ -99,18 +201,37 @@ fn reason(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// Returns the URL to send a request to: that of `to`, with the request's path if `to` has none,
-/// and the request's query if `to` has none.
+/// Returns the URL to send a request to: that of `to`, with what it leaves open of the request's
+/// path and query.
+///
+/// * The path of the request, unless `to` has one other than `/`.
+/// * The query of `to`, and then each parameter of the request that `to` does not set. A query may
+///   be signed, or contain a token, so nothing of it is lost.
 pub(crate) fn url_of(to: &Uri, target: &str) -> Result<Uri, http::Error> {
-    let (path, query) = target.split_once('?').unzip();
-    let path = Some(to.path()).filter(|own| *own != "/").or(path).unwrap_or(target);
-    let target = match to.query().or(query) {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let path = Some(to.path()).filter(|own| *own != "/").unwrap_or(path);
+    let target = match (to.query().filter(|own| !own.is_empty()), query) {
+        (None, None) => path.to_owned(),
+        (None, Some(query)) => format!("{path}?{query}"),
+        (Some(own), query) => {
+            let set: Vec<_> = own.split('&').map(parameter_name).collect();
+            let open = query.into_iter().flat_map(|query| query.split('&'));
+            let open = open.filter(|it| !it.is_empty() && !set.contains(&parameter_name(it)));
+            let query: Vec<_> = std::iter::once(own).chain(open).collect();
+            format!("{path}?{}", query.join("&"))
+        }
     };
     let mut parts = to.clone().into_parts();
     parts.path_and_query = Some(target.parse()?);
     Ok(Uri::from_parts(parts)?)
+}
+
+fn parameter_name(parameter: &str) -> Cow<'_, str> {
+    let mut decoded = form_urlencoded::parse(parameter.as_bytes());
+    decoded.next().map(|(name, _)| name).unwrap_or_default()
 }
 
 /// Parses a URL that a request can be sent to.
@@ -185,21 +306,40 @@ pub(crate) fn is_of_connection(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_public_url, url_of, without_query};
+    use super::{host_of, parse_public_url, url_of, without_query};
 
     #[test]
-    fn a_request_keeps_the_path_and_query_that_the_target_does_not_set() {
+    fn a_request_keeps_what_the_url_leaves_open_of_its_path_and_query() {
         for (to, target, expected) in [
             ("http://h", "/a?b=c", "http://h/a?b=c"),
             ("http://h/", "/a", "http://h/a"),
             ("http://h:1/own", "/a?b=c", "http://h:1/own?b=c"),
-            ("http://h/own?d=e", "/a?b=c", "http://h/own?d=e"),
-            ("https://h/?d=e", "/a?b=c", "https://h/a?d=e"),
+            ("http://h/own", "/a?b=%20&c", "http://h/own?b=%20&c"),
+            ("http://h/own?d=e", "/a", "http://h/own?d=e"),
+            ("http://h/own?d=e", "/a?b=c", "http://h/own?d=e&b=c"),
+            ("https://h/?d=e", "/a?b=c", "https://h/a?d=e&b=c"),
+            ("http://h/?b=own", "/a?b=c&b&%62=d&f=g&&bb", "http://h/a?b=own&f=g&bb"),
+            ("http://h/?d", "/a?", "http://h/a?d"),
+            ("http://h/?", "/a?b=c", "http://h/a?b=c"),
             ("http://h", "/a?", "http://h/a?"),
+            ("http://h", "/a?b=c%2F&b=&&%zz", "http://h/a?b=c%2F&b=&&%zz"),
         ] {
             assert_eq!(url_of(&to.parse().unwrap(), target).unwrap().to_string(), expected);
         }
         assert!(url_of(&"http://h".parse().unwrap(), "/a b").is_err());
+    }
+
+    #[test]
+    fn the_host_has_no_default_port() {
+        for (to, host) in [
+            ("http://h/a", "h"),
+            ("http://h:80", "h"),
+            ("https://h:80", "h:80"),
+            ("https://h:443", "h"),
+            ("http://[::1]:443", "[::1]:443"),
+        ] {
+            assert_eq!(host_of(&to.parse().unwrap()).unwrap(), host);
+        }
     }
 
     #[test]

@@ -1,8 +1,7 @@
-//! Requests that are about to be sent.
+//! Requests that are about to be sent or recorded.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::Full;
+use http::{HeaderName, HeaderValue, Method, Request, uri::PathAndQuery};
 use webhook_verify::{RequestHead, testing::SignedRequest};
 
 use crate::client::is_of_connection;
@@ -22,14 +21,14 @@ impl Outgoing {
         RequestHead::new(&self.headers).method(&self.method).target(&self.target)
     }
 
-    /// Returns the request to the host of `to`. An error names the part that cannot be sent.
-    pub(crate) fn to(&self, to: &Uri) -> Result<Request<Full<Bytes>>, String> {
-        let mut url = to.clone().into_parts();
-        url.path_and_query = Some(self.target.parse().map_err(|_| "not a path and query")?);
-        let mut request = Request::new(Full::new(self.body.clone()));
+    /// Returns the request without the headers of its connection. An error names the part that
+    /// cannot be sent.
+    pub(crate) fn request(&self) -> Result<Request<Bytes>, String> {
+        let mut request = Request::new(self.body.clone());
         *request.method_mut() =
             Method::from_bytes(self.method.as_bytes()).map_err(|_| "not a method")?;
-        *request.uri_mut() = Uri::from_parts(url).map_err(|_| "not a path and query")?;
+        let target: PathAndQuery = self.target.parse().map_err(|_| "not a path and query")?;
+        *request.uri_mut() = target.into();
         for (name, value) in &self.headers {
             if is_of_connection(name) {
                 continue;

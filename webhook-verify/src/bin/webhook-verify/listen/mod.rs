@@ -72,8 +72,8 @@ pub(crate) struct Listen {
     listen: SocketAddr,
     /// A server that gets each authentic request, also a duplicate, exactly as it arrived
     ///
-    /// Its response goes back to the sender. If the URL has a path, it replaces the path of the
-    /// request.
+    /// Its response goes back to the sender. A path in the URL replaces that of the request. A query
+    /// in it is added to that of the request, and replaces parameters of the same names.
     #[arg(long, value_name = "URL", value_parser = UrlParser)]
     forward: Option<Uri>,
     /// How long to wait for the server's response; then the sender gets 504

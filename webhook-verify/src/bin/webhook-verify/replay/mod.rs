@@ -50,7 +50,8 @@ pub(crate) struct Replay {
     /// The requests; - is standard input
     #[arg(required = true)]
     file: Vec<PathBuf>,
-    /// The receiver's URL. A path or a query in it replaces the recorded one
+    /// The receiver's URL. A path in it replaces the recorded one. A query in it is added to the
+    /// recorded one, and replaces parameters of the same names
     #[arg(long, value_name = "URL", value_parser = UrlParser)]
     to: Uri,
     /// Sign each request again with the current time
@@ -93,7 +94,7 @@ impl Replay {
         };
         let mut run = Run {
             settings: &settings,
-            client: Client::new(Duration::from_secs(self.timeout)),
+            client: Client::new(&self.to, Duration::from_secs(self.timeout))?,
             runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
             out: io::stdout(),
             sent: 0,
@@ -162,7 +163,7 @@ impl Run<'_> {
                 return self.print(sending, &Err(format!("not sent: {reason}")));
             }
         };
-        let outcome = match request.to(&self.settings.options.to) {
+        let outcome = match request.request() {
             Ok(request) => {
                 self.sent += 1;
                 self.runtime.block_on(self.client.send(request))

@@ -112,12 +112,11 @@ impl Send {
             renews_id: (total > 1 || self.id.is_some()) && ids::pointer(&scheme).is_some(),
             signer: signer.target(target_of(&to)),
             scheme,
-            to: self.to.clone(),
             id: self.id.clone(),
             bodies,
             total,
             next: AtomicU64::new(0),
-            client: Client::new(Duration::from_secs(self.timeout)),
+            client: Client::new(&self.to, Duration::from_secs(self.timeout))?,
             pace: self.rate.map(|rate| Pace::new(Duration::from_secs_f64(1.0 / rate))),
         })
     }
@@ -220,7 +219,6 @@ struct Run {
     has_id: bool,
     /// Whether the ID in the body is replaced.
     renews_id: bool,
-    to: Uri,
     /// The ID of all requests.
     id: Option<String>,
     /// The bodies with their names.
@@ -287,7 +285,7 @@ impl Run {
     async fn send(&self, number: u64) -> Result<Report, String> {
         let (id, request) = self.signed(&self.body(number).1).map_err(|error| error.to_string())?;
         let content_type = request.content_type;
-        let mut request = request.outgoing.to(&self.to)?;
+        let mut request = request.outgoing.request()?;
         if let Some(content_type) = content_type {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
