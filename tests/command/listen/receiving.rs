@@ -183,7 +183,11 @@ fn mistakes_in_options_are_named() {
         (&["--scheme", "twilio", "--secret", "a"], "--url"),
         (&["--scheme", "meta", "--secret", "a"], "--parameter verify_token=VALUE"),
     ] {
-        let output = run(&[&["listen"], arguments].concat(), b"");
+        let mut all = [&["listen"], arguments].concat();
+        if !arguments.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let output = run(&all, b"");
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {error}");
         assert!(error.contains(said), "{error}");

@@ -135,6 +135,36 @@ async fn fixtures_of_all_senders_are_valid() {
     assert!(valid > 100, "{valid}");
 }
 
+/// The signature covers the compressed bytes of one sender, and the decoded ones of the other.
+#[tokio::test]
+async fn a_compressed_request_is_signed_again_unless_its_decoded_bytes_are_signed() {
+    let folder = Folder::new("recorded");
+    let acme =
+        "name = \"acme\"\nsignature = { header = \"acme-mac\" }\nsigned-bytes = \"decoded\"\n";
+    let scheme_file = folder.path().join("acme.toml");
+    fs::write(&scheme_file, acme).unwrap();
+    let acme: Scheme = toml::from_str(acme).unwrap();
+    for (scheme, expect, note) in [
+        (Scheme::preset("nylas").unwrap(), "valid", "signed again"),
+        (
+            acme,
+            "missing_signature",
+            "secrets and signatures are removed; it cannot be signed again",
+        ),
+    ] {
+        let folder = folder.path().join(scheme.name());
+        let arguments = ["--scheme-file", scheme_file.to_str().unwrap(), "--scheme", scheme.name()];
+        let more = ["--secret", "a-key", "--no-page", "--record", folder.to_str().unwrap()];
+        let listening = Listening::start(&[&arguments[..], &more].concat());
+        let signer = Signer::new(scheme, "a-key").unwrap().gzip();
+        assert_eq!(listening.send(&signed_by(&signer, r#"{"id":"1"}"#)).await.status, 204);
+        listening.next();
+        let row = &rows(&folder)[0].1;
+        assert_eq!(row["expect"], expect);
+        assert!(row["note"].as_str().unwrap().starts_with(note), "{}", row["note"]);
+    }
+}
+
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_does_not_lose_the_delivery() {
     let folder = Folder::new("recorded");
@@ -147,10 +177,8 @@ async fn a_folder_that_cannot_be_written_does_not_lose_the_delivery() {
     assert_eq!((&line["class"], &line["recorded"]), (&"delivered".into(), &Value::Null));
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let output = run(
-        &["listen", "--scheme", "stripe", "--secret", "s", "--record", file.to_str().unwrap()],
-        b"",
-    );
+    let arguments = ["listen", "--listen", "127.0.0.1:0", "--scheme", "stripe", "--secret", "s"];
+    let output = run(&[&arguments[..], &["--record", file.to_str().unwrap()]].concat(), b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--record"), "{}", text(&output.stderr));
 }

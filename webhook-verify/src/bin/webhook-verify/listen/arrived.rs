@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use hyper::body::{Body as _, Incoming};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -65,6 +65,17 @@ enum State {
     Cut,
     /// The budget has no room for the body.
     Refused,
+}
+
+impl Arrived {
+    /// Returns the request with the headers of its connection.
+    pub(super) fn request(&self) -> Result<Request<Bytes>, http::Error> {
+        let mut request = Request::new(self.body.clone());
+        *request.method_mut() = self.method.parse()?;
+        *request.uri_mut() = self.target.parse()?;
+        *request.headers_mut() = self.headers.clone();
+        Ok(request)
+    }
 }
 
 impl Budget {

@@ -6,7 +6,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use webhook_verify::{
@@ -22,22 +21,13 @@ use super::{
     sender::Sender,
     spelling::replace,
 };
-use crate::{client::is_of_connection, recorded::RecordedRequest};
+use crate::{client::is_of_connection, outgoing::Outgoing, recorded::RecordedRequest};
 
 /// Creates rows.
 pub(super) struct Fixtures {
     with_secrets: bool,
     /// The secrets in place of the real ones, by the names of the schemes.
     secrets: HashMap<String, String>,
-}
-
-/// A request as a row has it.
-#[derive(Clone)]
-pub(super) struct Recorded {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Bytes,
 }
 
 impl Fixtures {
@@ -60,7 +50,7 @@ impl Fixtures {
         senders: &[Sender],
     ) -> Option<Value> {
         let sender = senders.get(delivered.sender?)?;
-        let request = Recorded::of(&delivered.arrived);
+        let request = Outgoing::of(&delivered.arrived);
         let title = match (&delivered.refusal, &delivered.facts) {
             (Some((reason, _)), _) => (*reason).to_owned(),
             (None, Some(facts)) => facts.title(),
@@ -86,7 +76,7 @@ impl Fixtures {
         if !is_valid {
             return Some(row.with(&safe, secret, Some("secrets and signatures are removed")));
         }
-        if let Some(signed) = safe.signed(sender, secret, delivered, delivered.at) {
+        if let Some(signed) = safe.signed(sender, secret, delivered.at) {
             let row = row.with(&signed, secret, Some("signed again with a random secret"));
             if row["expect"] == "valid" {
                 return Some(row);
@@ -117,7 +107,7 @@ struct Row<'d> {
 
 impl Row<'_> {
     /// Returns the row. It expects the verdict that `check` returns for it.
-    fn with(&self, request: &Recorded, secret: &str, note: Option<&str>) -> Value {
+    fn with(&self, request: &Outgoing, secret: &str, note: Option<&str>) -> Value {
         let sender = self.sender;
         let mut row = json!({
             "provider": sender.scheme.name(),
@@ -165,7 +155,7 @@ fn is_secret_parameter(scheme: &Scheme, name: &str) -> bool {
     scheme.challenges().iter().any(|challenge| challenge.parameter() == Some(name))
 }
 
-impl Recorded {
+impl Outgoing {
     /// Returns the request without the headers of its connection.
     pub(super) fn of(arrived: &Arrived) -> Self {
         let headers: &HeaderMap = &arrived.headers;
@@ -243,69 +233,12 @@ impl Recorded {
     }
 
     /// Signs the request again, with the same ID. Returns `None` if that is not possible.
-    pub(super) fn signed(
-        &self,
-        sender: &Sender,
-        secret: &str,
-        delivered: &Delivered,
-        at: Duration,
-    ) -> Option<Self> {
-        if sender.sends_secret() {
-            return Some(self.clone());
-        }
-        let scheme = &sender.scheme;
-        let is_encoded = self.headers.iter().any(|(name, _)| name == "content-encoding");
-        if !scheme.algorithm().is_symmetric() || is_encoded {
-            return None;
-        }
-        let description = scheme.describe();
-        let mut signer = Signer::new(scheme.clone(), secret)
-            .ok()?
-            .method(&self.method)
-            .target(&self.target)
-            .public_url(sender.url.as_deref().unwrap_or_default())
-            .at(at);
-        for (name, value) in &sender.parameters {
-            signer = signer.parameter(name, value);
-        }
-        let facts = delivered.facts.as_ref()?;
-        if let Some(id) = &facts.id {
-            signer = signer.id(id);
-        }
-        if let Some(event_type) = &facts.event_type {
-            signer = signer.event_type(event_type);
-        }
-        if let Some((path, query)) = self.target.split_once('?') {
-            // The signer adds its own parameters to the query: the old ones must go.
-            let added = signer.clone().target(path).sign(self.body.clone()).ok()?.target;
-            let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
-            let added: Vec<_> = added.split(['?', '&']).skip(1).map(name).collect();
-            let kept = query.split('&').filter(|pair| !added.contains(&name(pair)));
-            let kept = kept.collect::<Vec<_>>().join("&");
-            let mark = if kept.is_empty() { "" } else { "?" };
-            signer = signer.target(format!("{path}{mark}{kept}"));
-        }
-        let signed = signer.sign(self.body.clone()).ok()?;
-        let mut headers = self.headers.clone();
-        for (name, _) in &mut headers {
-            let aliases = &description.header_aliases;
-            if let Some((main, _)) = aliases.iter().find(|(_, alias)| alias == name) {
-                name.clone_from(main);
-            }
-        }
-        headers.retain(|(name, _)| !is_signature(&sender.signatures, name));
-        for (name, value) in signed.headers {
-            let place = headers.iter().position(|(known, _)| known.eq_ignore_ascii_case(&name));
-            headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
-            let place = place.unwrap_or(headers.len()).min(headers.len());
-            headers.insert(place, (name, value));
-        }
-        Some(Self {
-            method: self.method.clone(),
-            target: signed.target,
-            headers,
-            body: signed.body,
-        })
+    pub(super) fn signed(&self, sender: &Sender, secret: &str, at: Duration) -> Option<Self> {
+        let signer = Signer::new(sender.scheme.clone(), secret).ok()?.at(at);
+        let signer = signer.public_url(sender.url.as_deref().unwrap_or_default());
+        let parameters = sender.parameters.iter();
+        let signer = parameters.fold(signer, |signer, (name, value)| signer.parameter(name, value));
+        Some(signer.sign_again(self.head(), self.body.clone()).ok()?.into())
     }
 
     /// Returns a `curl` command that sends the request to `origin`. Its sender's secret is
@@ -326,12 +259,4 @@ impl Recorded {
         signed.body = request.body;
         Some(signed.curl(origin).replace(PLACE, r#"'"$WEBHOOK_SECRET"'"#))
     }
-}
-
-/// Returns whether a header contains a signature.
-fn is_signature(places: &[String], name: &str) -> bool {
-    places.iter().any(|place| {
-        let header = place.split(": ").next().and_then(|place| place.strip_prefix("header "));
-        header.is_some_and(|header| header.eq_ignore_ascii_case(name))
-    })
 }

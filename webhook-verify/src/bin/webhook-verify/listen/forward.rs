@@ -89,8 +89,7 @@ impl Forward {
     }
 
     fn request(&self, arrived: &Arrived, url: Uri) -> Result<Request<Bytes>, http::Error> {
-        let mut request = Request::new(arrived.body.clone());
-        *request.method_mut() = arrived.method.parse()?;
+        let mut request = arrived.request()?;
         *request.uri_mut() = url.path_and_query().cloned().map(Uri::from).unwrap_or_default();
         *request.headers_mut() = passed_on(&arrived.headers);
         request.headers_mut().append(VIA, self.via.clone());

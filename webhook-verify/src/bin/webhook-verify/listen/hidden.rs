@@ -102,8 +102,9 @@ impl<'s> Hidden<'s> {
     /// Returns whether the value of this header or query parameter is hidden.
     pub(super) fn hides(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
-        self.places.has_name(&name)
-            || (!name.ends_with("idempotency-key") && NAMES.iter().any(|it| name.contains(it)))
+        let is_known = name.ends_with("idempotency-key")
+            || self.own.is_some_and(|own| own.headers.contains(&name));
+        self.places.has_name(&name) || (!is_known && NAMES.iter().any(|it| name.contains(it)))
     }
 
     /// Returns whether the request's own sender has a signature or token here.

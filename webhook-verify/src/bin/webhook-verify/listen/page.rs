@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     arrived::Source,
-    fixture::{Fixtures, Recorded},
+    fixture::Fixtures,
     guard::{Guard, protect, random},
     hidden::Hidden,
     history::List,
@@ -35,7 +35,7 @@ use super::{
     record::file_name,
     sender::Sender,
 };
-use crate::Failure;
+use crate::{Failure, outgoing::Outgoing};
 
 const PAGE: &str = include_str!("page.html");
 /// The maximum number of connections of browsers at a time. More wait.
@@ -179,7 +179,7 @@ impl Page {
                 Some(download(&name, format!("{row:#}\n").into_bytes()))
             }
             "curl" => {
-                let request = Recorded::of(&delivered.arrived);
+                let request = Outgoing::of(&delivered.arrived);
                 let line = request.curl(&hidden, &format!("http://{}", self.listen))?;
                 Some(response(StatusCode::OK, "text/plain; charset=utf-8", line))
             }
@@ -244,22 +244,14 @@ impl Page {
         let (summary, delivered) = self.listener.history.get(number)?;
         let delivered = delivered?;
         let arrived = &delivered.arrived;
-        let mut request = Request::new(Source::Memory(Some(arrived.body.clone())));
-        *request.method_mut() = arrived.method.parse().ok()?;
-        *request.uri_mut() = arrived.target.parse().ok()?;
-        *request.headers_mut() = arrived.headers.clone();
-        if sign && summary.class != Class::Refused {
+        let request = if sign && summary.class != Class::Refused {
             let sender = self.sender(&delivered)?;
             let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-            let signed = Recorded::of(arrived).signed(sender, &sender.secret, &delivered, now)?;
-            *request.uri_mut() = signed.target.parse().ok()?;
-            request.headers_mut().clear();
-            for (name, value) in &signed.headers {
-                let name: header::HeaderName = name.parse().ok()?;
-                request.headers_mut().append(name, HeaderValue::from_str(value).ok()?);
-            }
-            *request.body_mut() = Source::Memory(Some(signed.body));
-        }
+            Outgoing::of(arrived).signed(sender, &sender.secret, now)?.request().ok()?
+        } else {
+            arrived.request().ok()?
+        };
+        let request = request.map(|body| Source::Memory(Some(body)));
         let listener = Arc::clone(&self.listener);
         // A browser that goes away does not interrupt the request.
         let replay = tokio::spawn(async move { listener.receive(request, Some(number)).await });

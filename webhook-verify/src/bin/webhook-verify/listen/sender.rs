@@ -2,7 +2,7 @@
 
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Scheme, Verifier, idempotency::ClaimEventKind,
-    scheme::Algorithm,
+    scheme::Algorithm, testing::Signer,
 };
 use zeroize::Zeroizing;
 
@@ -23,6 +23,8 @@ pub(super) struct Sender {
     pub(super) header: Option<String>,
     /// The places of the signature, as the scheme's description names them.
     pub(super) signatures: Vec<String>,
+    /// The names of the headers that the scheme defines, such as that of a version, in lower case.
+    pub(super) headers: Vec<String>,
 }
 
 /// Creates the receivers. A single sender gets every path, unless the settings have a path.
@@ -92,6 +94,7 @@ impl Sender {
         if let Some(url) = url {
             verifier = verifier.public_url(url);
         }
+        let headers = headers_of(&scheme, settings, url);
         let store = MemoryStore::new();
         // A batch of events is one delivery here.
         let idempotency = Idempotency::new(store, scheme.name()).identity(scheme.identity());
@@ -115,6 +118,7 @@ impl Sender {
             url: url.map(Into::into),
             header: settings.header.clone(),
             signatures: description.signatures,
+            headers,
             scheme,
         })
     }
@@ -137,4 +141,14 @@ impl Sender {
             None => url.to_owned(),
         })
     }
+}
+
+/// Returns the names of the headers that the sender adds to a request, in lower case.
+fn headers_of(scheme: &Scheme, settings: &SenderSettings, url: Option<&str>) -> Vec<String> {
+    let Ok(signer) = Signer::generate(scheme.clone()) else { return Vec::new() };
+    let signer = signer.public_url(url.unwrap_or_default());
+    let parameters = settings.parameters.iter();
+    let signer = parameters.fold(signer, |signer, (name, value)| signer.parameter(name, value));
+    let headers = signer.sign("{}").map(|signed| signed.headers).unwrap_or_default();
+    headers.into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect()
 }
