@@ -8,7 +8,11 @@ mod receiving;
 mod recording;
 mod target;
 
-use std::{net::SocketAddr, process::Stdio, time::Instant};
+use std::{
+    net::SocketAddr,
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use integration_tests::{PATIENCE, Program, Response, exchange, raw_request};
 use serde_json::Value;
@@ -27,7 +31,11 @@ struct Listening {
 impl Listening {
     /// Starts a receiver on a free port, which prints JSON lines.
     fn start(arguments: &[&str]) -> Self {
-        let mut command = command();
+        Self::start_with(command(), arguments)
+    }
+
+    /// Starts a receiver by a command that its arguments are added to.
+    fn start_with(mut command: Command, arguments: &[&str]) -> Self {
         command.args(["listen", "--listen", "127.0.0.1:0", "--json"]).args(arguments);
         let mut program = Program::spawn(command.stdin(Stdio::null()).stderr(Stdio::piped()));
         let greeting = program.line(Instant::now() + PATIENCE);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use webhook_verify::{Scheme, testing::Signer};
 
 use super::{Listening, Sent, signed, signed_by, stripe};
-use crate::{body_of, lines, run, secret_of, text};
+use crate::{body_of, command, lines, run, secret_of, text};
 
 /// Returns the recorded rows in order, with the names of their files.
 fn rows(folder: &Path) -> Vec<(String, Value)> {
@@ -181,4 +181,36 @@ async fn a_folder_that_cannot_be_written_does_not_lose_the_delivery() {
     let output = run(&[&arguments[..], &["--record", file.to_str().unwrap()]].concat(), b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--record"), "{}", text(&output.stderr));
+}
+
+/// The limit for a file's size stands for a full disk.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_cannot_be_completed_is_removed() {
+    let folder = Folder::new("recorded");
+    let program = command();
+    let mut limited = std::process::Command::new("sh");
+    // Without the trap, the signal would end the program.
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
+    limited.arg(program.get_program());
+    let arguments = ["--scheme", "stripe", "--secret", "whsec_x", "--no-page", "--record"];
+    let arguments = [&arguments[..], &[folder.path().to_str().unwrap()]].concat();
+    let mut listening = Listening::start_with(limited, &arguments);
+    let large = || signed("stripe", "whsec_x", "/", vec![b'1'; 200_000]);
+    for (request, is_recorded) in
+        [(large(), false), (large(), false), (stripe("evt_1"), true), (large(), false)]
+    {
+        assert_eq!(listening.send(&request).await.status, 204);
+        let name = listening.next()["recorded"].as_str().map(str::to_owned);
+        assert_eq!(name.is_some(), is_recorded);
+    }
+    let rows = rows(folder.path());
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    assert_eq!(check(folder.path(), &rows[0].0), "valid");
+    let log = listening.program.kill().1;
+    let errors: Vec<_> = log.lines().collect();
+    assert_eq!(errors.len(), 2, "{log}");
+    for (error, number) in errors.iter().zip(["-000001-", "-000004-"]) {
+        assert!(error.starts_with("error: --record ") && error.contains(number), "{log}");
+    }
 }

@@ -2,9 +2,12 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -19,6 +22,8 @@ use crate::Failure;
 pub(super) struct Recorder {
     folder: PathBuf,
     fixtures: Arc<Fixtures>,
+    /// Whether the last file could not be written.
+    fails: AtomicBool,
 }
 
 impl Recorder {
@@ -26,10 +31,11 @@ impl Recorder {
     pub(super) fn new(folder: &Path, fixtures: Arc<Fixtures>) -> Result<Self, Failure> {
         let fail = |error| format!("--record {}: {error}", folder.display());
         fs::create_dir_all(folder).map_err(fail)?;
-        Ok(Self { folder: folder.to_owned(), fixtures })
+        Ok(Self { folder: folder.to_owned(), fixtures, fails: AtomicBool::new(false) })
     }
 
-    /// Records a delivery, and returns the file's name. Reports a failure on standard error.
+    /// Records a delivery, and returns the file's name. Reports a failure on standard error, once
+    /// until a file is written again.
     pub(super) async fn record(
         &self,
         number: u64,
@@ -39,27 +45,38 @@ impl Recorder {
         let row = self.fixtures.row(number, delivered, senders)?;
         let sender = senders.get(delivered.sender?)?;
         let name = file_name(number, delivered.at, sender.scheme.name());
-        let path = self.folder.join(&name);
-        let shown = path.display().to_string();
-        match spawn_blocking(move || write(&path, &row)).await {
-            Ok(Ok(())) => Some(name),
-            Ok(Err(error)) => {
-                eprintln!("error: {shown}: {error}");
-                None
+        let (folder, own) = (self.folder.clone(), name.clone());
+        let error = match spawn_blocking(move || write(&folder, &own, &row)).await {
+            Ok(Ok(())) => {
+                self.fails.store(false, Relaxed);
+                return Some(name);
             }
-            Err(_) => None,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        if !self.fails.swap(true, Relaxed) {
+            let folder = self.folder.display();
+            eprintln!("error: --record {folder}: {error}: {name} and later requests are missing");
         }
+        None
     }
 }
 
-/// Writes a new file that only its owner can read.
-fn write(path: &Path, row: &Value) -> std::io::Result<()> {
+/// Writes a new file that only its owner can read. It has another name until it is complete.
+fn write(folder: &Path, name: &str, row: &Value) -> io::Result<()> {
+    let part = folder.join(format!(".{name}.part"));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(format!("{row:#}\n").as_bytes())
+    let mut file = options.open(&part)?;
+    let written = file.write_all(format!("{row:#}\n").as_bytes());
+    drop(file);
+    let written = written.and_then(|()| fs::rename(&part, folder.join(name)));
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written
 }
 
 /// Returns a name such as `20261129T182942.123Z-000001-stripe.json`.
