@@ -287,6 +287,22 @@ async fn small_deliveries_take_little_memory() {
     assert!(used < 4000 * 4, "{used} KiB");
 }
 
+/// The receiver, the page and the server share the bytes of a body.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_large_body_is_in_memory_once() {
+    const LEN: usize = 16 << 20;
+    let target = Target::start(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let arguments = ["--scheme", "github", "--secret", "s", "--forward", &target.url];
+    let listening = Listening::start(&arguments);
+    listening.send(&signed("github", "s", "/", "{}")).await;
+    let before = peak(&listening);
+    let response = listening.send(&signed("github", "s", "/", vec![b' '; LEN])).await;
+    assert_eq!(response.status, 200);
+    let used = peak(&listening) - before;
+    assert!(used < 3 * LEN / 2 / 1024, "{used} KiB for {LEN} bytes");
+}
+
 /// Returns the largest size of the program so far, in KiB.
 #[cfg(target_os = "linux")]
 fn peak(listening: &Listening) -> usize {

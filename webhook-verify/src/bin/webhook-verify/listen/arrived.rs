@@ -16,6 +16,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
+use webhook_verify::adapter::BodyTooLarge;
 
 /// The unit of a [`Budget`], in bytes.
 const UNIT: usize = 1024;
@@ -40,12 +41,15 @@ pub(super) enum Source {
     Memory(Option<Bytes>),
 }
 
-/// A body that the receiver reads, and that is kept up to a limit.
+/// A body that is kept up to a limit. The receiver gets it once it is complete, so that both share
+/// the same bytes.
 pub(super) struct Tee {
     source: Source,
     kept: Vec<u8>,
     /// The kept bytes, once the body has ended.
     whole: Option<Bytes>,
+    /// Whether the receiver has got the body.
+    is_read: bool,
     limit: usize,
     state: State,
     budget: Budget,
@@ -53,7 +57,8 @@ pub(super) struct Tee {
     held: Option<OwnedSemaphorePermit>,
 }
 
-/// The memory for bodies while they are received, in units of [`UNIT`].
+/// The memory for bodies while they are received, in units of [`UNIT`]. It does not count what a
+/// receiver decodes of a compressed body.
 #[derive(Clone)]
 pub(super) struct Budget(Arc<Semaphore>);
 
@@ -86,8 +91,16 @@ impl Budget {
 
 impl Tee {
     pub(super) fn new(source: Source, limit: usize, budget: Budget) -> Self {
-        let (kept, whole) = (Vec::new(), None);
-        Self { source, kept, whole, limit, state: State::Open, budget, held: None }
+        Self {
+            source,
+            kept: Vec::new(),
+            whole: None,
+            is_read: false,
+            limit,
+            state: State::Open,
+            budget,
+            held: None,
+        }
     }
 
     /// Returns whether the budget had no room for the body.
@@ -109,16 +122,20 @@ impl Tee {
             *whole = Bytes::copy_from_slice(&whole[..self.limit]);
             self.state = State::Cut;
         }
-        let need = units(self.limit);
+        self.give_back(self.limit);
+    }
+
+    /// Gives back the memory beyond `len` bytes.
+    fn give_back(&mut self, len: usize) {
         if let Some(held) = &mut self.held {
-            drop(held.split(held.num_permits().saturating_sub(need)));
+            drop(held.split(held.num_permits().saturating_sub(len.div_ceil(UNIT))));
         }
     }
 
     /// Reserves memory for `len` bytes in total.
     fn reserve(&mut self, len: usize) -> bool {
         let has = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let Ok(more) = u32::try_from(units(len).saturating_sub(has)) else { return false };
+        let Ok(more) = u32::try_from(len.div_ceil(UNIT).saturating_sub(has)) else { return false };
         let Ok(more) = Arc::clone(&self.budget.0).try_acquire_many_owned(more) else {
             return false;
         };
@@ -129,15 +146,46 @@ impl Tee {
         true
     }
 
+    /// Keeps a part of the body, up to the limit.
+    fn keep(&mut self, chunk: Bytes) {
+        let added = chunk.len().min(self.limit.saturating_sub(self.kept.len()));
+        if added < chunk.len() {
+            self.state = State::Cut;
+        }
+        let len = self.kept.len() + added;
+        let capacity = match self.kept.capacity() {
+            enough if enough >= len => enough,
+            // Twice as much, so that few bytes are copied again, but not beyond the limit.
+            old => (2 * old).min(self.limit).max(len),
+        };
+        if !self.reserve(capacity) {
+            self.state = State::Refused;
+        } else if let (Source::Memory(_), State::Open) = (&self.source, self.state) {
+            self.whole = Some(chunk);
+        } else {
+            // The part shares the buffer of its connection, which would live as long as it does.
+            self.kept.reserve_exact(capacity - self.kept.len());
+            self.kept.extend_from_slice(&chunk[..added]);
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        while self.state == State::Open {
+            match ready!(self.source.poll_chunk(cx)) {
+                None => self.state = State::Ended,
+                Some(Ok(chunk)) => self.keep(chunk),
+                Some(Err(error)) => {
+                    self.state = State::Cut;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads what the receiver left of the body, up to the limit and for at most `wait`.
     pub(super) async fn read_rest(&mut self, wait: Duration) {
-        let rest = async {
-            while self.state == State::Open
-                && std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await.is_some()
-            {
-            }
-        };
-        let _ = timeout(wait, rest).await;
+        let _ = timeout(wait, std::future::poll_fn(|cx| self.poll_end(cx))).await;
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -147,7 +195,11 @@ impl Tee {
     /// Returns what was kept of the body.
     pub(super) fn body(&mut self) -> Bytes {
         let kept = &mut self.kept;
-        self.whole.get_or_insert_with(|| std::mem::take(kept).into_boxed_slice().into()).clone()
+        let whole =
+            self.whole.get_or_insert_with(|| std::mem::take(kept).into_boxed_slice().into());
+        let whole = whole.clone();
+        self.give_back(whole.len());
+        whole
     }
 }
 
@@ -174,36 +226,18 @@ impl Stream for Tee {
     type Item = Result<Bytes, Box<dyn Error + Send + Sync>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let chunk = ready!(self.source.poll_chunk(cx));
-        Poll::Ready(match chunk {
-            None => {
-                self.state = if self.state == State::Open { State::Ended } else { self.state };
-                None
-            }
-            Some(Err(error)) => {
-                self.state = State::Cut;
-                Some(Err(error.into()))
-            }
-            Some(Ok(chunk)) => {
-                let added = chunk.len().min(self.limit.saturating_sub(self.kept.len()));
-                let len = self.kept.len() + added;
-                if !self.reserve(len) {
-                    self.state = State::Refused;
-                    return Poll::Ready(Some(Err("too many bodies at a time".into())));
-                }
-                if chunk.len() > added {
-                    self.state = State::Cut;
-                }
-                self.kept.extend_from_slice(&chunk[..added]);
-                Some(Ok(chunk))
-            }
-        })
+        if self.is_read {
+            return Poll::Ready(None);
+        }
+        let end = ready!(self.poll_end(cx));
+        self.is_read = true;
+        Poll::Ready(Some(match (end, self.state) {
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), State::Ended) => Ok(self.body()),
+            (Ok(()), State::Refused) => Err("too many bodies at a time".into()),
+            (Ok(()), _) => Err(BodyTooLarge::from(self.limit).into()),
+        }))
     }
-}
-
-/// Returns the units of the budget for a body, of which the receiver has a copy as well.
-fn units(len: usize) -> usize {
-    (2 * len).div_ceil(UNIT)
 }
 
 /// Copies headers. Those of a connection share its buffer, which would live as long as they do.
@@ -231,25 +265,25 @@ mod tests {
             Tee::new(source, 1 << 20, budget.clone())
         };
         let free = || budget.0.available_permits();
-        let mut one = tee(30 * UNIT);
+        let mut one = tee(60 * UNIT);
         one.read_rest(Duration::from_secs(60)).await;
         assert!(one.is_complete());
         assert_eq!(free(), 40);
-        let mut two = tee(30 * UNIT);
+        let mut two = tee(60 * UNIT);
         two.read_rest(Duration::from_secs(60)).await;
         assert!(two.is_refused() && !two.is_complete() && two.body().is_empty());
         assert_eq!(free(), 40);
-        one.cut(10 * UNIT);
+        one.cut(20 * UNIT);
         assert!(!one.is_complete());
         assert_eq!(free(), 80);
-        assert_eq!(one.body(), vec![7; 10 * UNIT]);
-        let mut three = tee(30 * UNIT);
+        assert_eq!(one.body(), vec![7; 20 * UNIT]);
+        let mut three = tee(60 * UNIT);
         three.read_rest(Duration::from_secs(60)).await;
         assert!(three.is_complete());
         // A limit that the body does not reach changes nothing.
-        three.cut(30 * UNIT);
+        three.cut(60 * UNIT);
         assert!(three.is_complete());
-        assert_eq!(three.body(), vec![7; 30 * UNIT]);
+        assert_eq!(three.body(), vec![7; 60 * UNIT]);
         drop((one, two, three));
         assert_eq!(free(), 100);
     }

@@ -104,7 +104,7 @@ impl Listener {
     /// Returns the budget for the bodies of some senders. At least two of any size fit.
     pub(super) fn budget(senders: &[Sender]) -> Budget {
         let longest = senders.iter().map(|sender| sender.receiver.body_limit()).max();
-        Budget::new(BUDGET.max(longest.unwrap_or_default().saturating_mul(4)))
+        Budget::new(BUDGET.max(longest.unwrap_or_default().saturating_mul(2)))
     }
 
     /// Receives a request, and returns the response to it.
