@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{Folder, PATIENCE};
+use integration_tests::{Connection, Folder, PATIENCE};
 
 use super::{Listening, Target, signed, stripe};
 use crate::{command, run, text};
@@ -168,6 +168,34 @@ fn a_named_pipe_is_no_database() {
     let output = integration_tests::output(command);
     let error = text(&output.stderr);
     assert!(output.status.code() == Some(2) && error.contains("inbox.db: not a file"), "{error}");
+}
+
+/// As many connections as there may be wait for requests. The first one may have sent one before.
+#[tokio::test]
+async fn the_connection_that_has_waited_the_longest_makes_room() {
+    for sends_first in [false, true] {
+        let listening = Listening::start(&STRIPE);
+        let request = stripe("evt_1").raw();
+        let (start, rest) = request.split_at(9);
+        let mut connections = Vec::new();
+        for number in 0..256 {
+            let mut connection = Connection::open(listening.addr).await;
+            if number == 0 && sends_first {
+                connection.send(&request).await;
+                assert_eq!(connection.response().await.unwrap().status, 204);
+            }
+            connection.send(start).await;
+            connections.push(connection);
+        }
+        assert_eq!(listening.send(&stripe("evt_2")).await.status, 204);
+        assert_eq!(connections[0].response().await, None, "{sends_first}");
+        // The others still wait, and are served.
+        for number in [1, 255] {
+            connections[number].send(rest).await;
+            let response = connections[number].response().await;
+            assert_eq!(response.map(|it| it.status), Some(204), "{number} {sends_first}");
+        }
+    }
 }
 
 /// The bodies have no end, so their memory is used while the connections are open.
