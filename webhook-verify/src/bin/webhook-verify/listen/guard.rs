@@ -14,7 +14,7 @@ pub(super) const TOKEN: &str = "x-page-token";
 pub(super) struct Guard {
     /// Values of `Host` that are accepted. Any other is that of a site whose name resolves to this
     /// machine (DNS rebinding).
-    hosts: [String; 2],
+    hosts: Vec<String>,
     /// A random text that only the page knows.
     pub(super) token: String,
 }
@@ -22,6 +22,9 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(address: SocketAddr) -> Result<Self, Failure> {
         let hosts = [address.to_string(), format!("localhost:{}", address.port())];
+        // Browsers leave out the default port of HTTP.
+        let short = hosts.iter().filter_map(|host| host.strip_suffix(":80")).map(str::to_owned);
+        let hosts = short.collect::<Vec<_>>().into_iter().chain(hosts).collect();
         Ok(Self { hosts, token: random()? })
     }
 
@@ -94,5 +97,39 @@ pub(super) fn protect(headers: &mut HeaderMap, nonce: &str) {
         ("cache-control", "no-store"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http::Request;
+
+    use super::Guard;
+
+    #[test]
+    fn the_default_port_may_be_absent() {
+        for (address, host, refused) in [
+            ("127.0.0.1:80", "127.0.0.1", None),
+            ("127.0.0.1:80", "127.0.0.1:80", None),
+            ("127.0.0.1:80", "localhost", None),
+            ("[::1]:80", "[::1]", None),
+            ("127.0.0.1:80", "evil.test", Some("wrong Host")),
+            ("127.0.0.1:80", "127.0.0.1:81", Some("wrong Host")),
+            // 443 is not the default port of HTTP.
+            ("127.0.0.1:443", "127.0.0.1:443", None),
+            ("127.0.0.1:443", "127.0.0.1", Some("wrong Host")),
+            ("127.0.0.1:3001", "127.0.0.1", Some("wrong Host")),
+        ] {
+            let guard = Guard::new(address.parse().unwrap()).unwrap();
+            let refuses = |origin: &str| {
+                let request = Request::get("/").header("host", host).header("origin", origin);
+                guard.refuses(&request.body(()).unwrap().into_parts().0)
+            };
+            assert_eq!(refuses(&format!("http://{host}")), refused, "{address} {host}");
+            let other = refused.unwrap_or("wrong Origin");
+            assert_eq!(refuses("http://evil.test"), Some(other), "{address} {host}");
+            assert_eq!(refuses(&format!("https://{host}")), Some(other), "{address} {host}");
+        }
     }
 }
