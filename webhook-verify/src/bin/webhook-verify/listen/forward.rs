@@ -75,7 +75,7 @@ impl Forward {
         let url = url_of(&self.to, &arrived.target);
         // A query may contain a token.
         let shown = without_query(url.as_ref().unwrap_or(&self.to));
-        let (result, is_late) = match url.and_then(|url| self.request(arrived, url)) {
+        let (result, is_late) = match url.and_then(|url| self.request(arrived, &url)) {
             Err(error) => (Err(error.to_string()), false),
             Ok(request) => match timeout(self.limit, self.client.send(request)).await {
                 Ok(result) => (result.and_then(own), false),
@@ -88,7 +88,7 @@ impl Forward {
         Forwarded { url: shown, took: started.elapsed(), result, is_late }
     }
 
-    fn request(&self, arrived: &Arrived, url: Uri) -> Result<Request<Bytes>, http::Error> {
+    fn request(&self, arrived: &Arrived, url: &Uri) -> Result<Request<Bytes>, http::Error> {
         let mut request = arrived.request()?;
         *request.uri_mut() = url.path_and_query().cloned().map(Uri::from).unwrap_or_default();
         *request.headers_mut() = passed_on(&arrived.headers);
