@@ -113,9 +113,9 @@ impl Tee {
         self.limit = self.limit.min(limit);
         if self.kept.len() > self.limit {
             self.kept.truncate(self.limit);
-            self.kept.shrink_to_fit();
             self.state = State::Cut;
         }
+        self.kept.shrink_to(self.limit);
         if let Some(whole) = &mut self.whole
             && whole.len() > self.limit
         {
