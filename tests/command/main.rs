@@ -5,6 +5,7 @@ mod explain;
 mod inbox;
 mod listen;
 mod names;
+mod options;
 mod probe;
 mod replay;
 mod send;
@@ -636,7 +637,7 @@ fn compressed_requests_are_signed_as_the_scheme_defines() {
     fs::remove_file(globex).unwrap();
     let refused = run(&["sign", "--scheme", "github", "--secret", "s", "--gzip"], b"{}");
     assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("signed_bytes"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("signed-bytes"), "{}", text(&refused.stderr));
 }
 
 /// An event type that is not part of the request would be a silent mistake.

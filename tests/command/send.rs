@@ -105,13 +105,14 @@ fn files_are_sent_in_turn_and_each_request_has_its_own_id() {
         }
         requests.iter().map(|request| text(&request.body)).collect::<Vec<_>>()
     };
-    let bodies = sent(&["--count", "5"]);
+    let bodies = sent(&["--times", "2"]);
     let ends: Vec<_> = bodies.iter().map(|body| body.split_once(", ").unwrap().1).collect();
     let (first, second) = ("\"n\":1.0}", "\"n\":2.0}");
-    assert_eq!(ends, [first, second, first, second, first]);
-    assert_eq!(bodies.iter().collect::<BTreeSet<_>>().len(), 5);
+    assert_eq!(ends, [first, second, first, second]);
+    assert_eq!(bodies.iter().collect::<BTreeSet<_>>().len(), 4);
     assert_eq!(sent(&[]).len(), 2);
-    let same = sent(&["--count", "3", "--id", "evt_9"]);
+    let same = sent(&["--times", "3", "--id", "evt_9"]);
+    assert_eq!(same.len(), 6);
     assert!(same.iter().all(|body| body.starts_with("{\"id\":\"evt_9\", ")), "{same:?}");
     // A single body is sent as it is.
     let output = send(&target.url(), &[&[&one], &STRIPE], b"");
@@ -123,7 +124,7 @@ fn files_are_sent_in_turn_and_each_request_has_its_own_id() {
 fn ids_in_headers_differ_too() {
     let target = Target::with_status(200);
     let output =
-        send(&target.url(), &[&GITHUB, &["--count", "10", "--concurrency", "3", "--json"]], b"{}");
+        send(&target.url(), &[&GITHUB, &["--times", "10", "--concurrency", "3", "--json"]], b"{}");
     let ids: BTreeSet<_> = target
         .requests()
         .iter()
@@ -146,7 +147,7 @@ fn a_long_run_ends_with_a_summary_by_status() {
         40 => "nonsense\r\n\r\n".into(),
         _ => "HTTP/1.1 200 X\r\ncontent-length: 0\r\n\r\n".into(),
     });
-    let arguments = ["--count", "100", "--concurrency", "4"];
+    let arguments = ["--times", "100", "--concurrency", "4"];
     let output = send(&target.url(), &[&GITHUB, &arguments], b"{}");
     assert_eq!(output.status.code(), Some(1));
     let shown = text(&output.stdout);
@@ -160,7 +161,7 @@ fn a_long_run_ends_with_a_summary_by_status() {
     assert_eq!(text(&output.stderr), "", "no progress bar, and no error");
 
     let target = Target::with_status(204);
-    let output = send(&target.url(), &[&GITHUB, &["--count", "30", "--json"]], b"{}");
+    let output = send(&target.url(), &[&GITHUB, &["--times", "30", "--json"]], b"{}");
     assert_eq!(output.status.code(), Some(0));
     let lines = crate::lines(&output);
     assert_eq!(lines.len(), 31);
@@ -191,7 +192,7 @@ fn as_many_requests_are_in_progress_as_the_option_says() {
         let status = if late.timed_out() { 500 } else { 200 };
         format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n")
     });
-    let arguments = ["--count", "20", "--concurrency", "4", "--timeout", "600"];
+    let arguments = ["--times", "20", "--concurrency", "4", "--timeout", "600"];
     let output = send(&target.url(), &[&GITHUB, &arguments], b"{}");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
 }
@@ -200,7 +201,7 @@ fn as_many_requests_are_in_progress_as_the_option_says() {
 fn a_rate_is_not_exceeded() {
     let target = Target::with_status(200);
     let started = Instant::now();
-    let arguments = ["--count", "11", "--concurrency", "8", "--rate", "20"];
+    let arguments = ["--times", "11", "--concurrency", "8", "--rate", "20"];
     let output = send(&target.url(), &[&GITHUB, &arguments], b"{}");
     assert_eq!(output.status.code(), Some(0));
     // A slow machine takes longer, but no machine takes less.
@@ -227,7 +228,7 @@ fn ctrl_c_ends_a_run_with_its_summary() {
     let folder = Folder::new("send");
     let body = folder.path().join("body");
     fs::write(&body, "{}").unwrap();
-    child.args(["send", "--to", &target.url(), "--count", "1000", "--timeout", "600"]).args(GITHUB);
+    child.args(["send", "--to", &target.url(), "--times", "1000", "--timeout", "600"]).args(GITHUB);
     let child = child.arg(&body).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while target.requests().len() < 21 {
@@ -248,7 +249,7 @@ fn a_terminal_shows_the_progress_and_a_pipe_does_not() {
     let program = command();
     let path = program.get_program().to_str().unwrap();
     let line = format!(
-        "echo '{{}}' | {path} send --to {} --count 30 --rate 20 {} >/dev/null",
+        "echo '{{}}' | {path} send --to {} --times 30 --rate 20 {} >/dev/null",
         target.url(),
         GITHUB.join(" ")
     );
@@ -270,7 +271,7 @@ fn a_run_without_a_receiver_fails() {
     let one = send(&to, &[&GITHUB], b"{}");
     assert_eq!(one.status.code(), Some(1));
     assert!(text(&one.stdout).starts_with("---"), "{}", text(&one.stdout));
-    let many = send(&to, &[&GITHUB, &["--count", "50"]], b"{}");
+    let many = send(&to, &[&GITHUB, &["--times", "50"]], b"{}");
     assert_eq!(many.status.code(), Some(1));
     assert!(text(&many.stdout).contains("\nno response: 50, "), "{}", text(&many.stdout));
 }
@@ -285,7 +286,7 @@ fn what_cannot_be_sent_is_an_error() {
         (&["--scheme", "adyen", "--secret", "00"], "no JSON", "body"),
         (&["--scheme", "stripe", "--secret", "x", "--id", "y"], "no JSON", "has no place for /id"),
         (&["--scheme", "github", "--secret", "x", "--rate", "0"], "", "not a number from 0.001"),
-        (&["--scheme", "github", "--secret", "x", "--count", "0"], "", "--count"),
+        (&["--scheme", "github", "--secret", "x", "--times", "0"], "", "--times"),
         (&["--scheme", "github", "--secret", "x", "/no/such"], "", "/no/such: "),
     ] {
         let output = send(&target.url(), &[arguments], body.as_bytes());

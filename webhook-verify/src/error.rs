@@ -211,6 +211,35 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    /// The codes that [`reason`](Self::reason) returns.
+    pub const REASONS: &[&str] = &[
+        "missing_signature",
+        "malformed_signature",
+        "unsupported_version",
+        "signature_mismatch",
+        "missing_token",
+        "token_mismatch",
+        "ambiguous_token",
+        "ambiguous_header",
+        "missing_timestamp",
+        "malformed_timestamp",
+        "timestamp_too_old",
+        "timestamp_in_future",
+        "missing_id",
+        "malformed_id",
+        "malformed_body",
+        "event_mismatch",
+        "token_expired",
+        "wrong_issuer",
+        "expired_key",
+        "unknown_key_host",
+        "unknown_key",
+        "unknown_tenant",
+        "unsupported_coding",
+        "malformed_coding",
+        "decoded_too_large",
+    ];
+
     /// Returns whether the request is refused only for its time of arrival.
     pub(crate) fn is_about_time(self) -> bool {
         matches!(
@@ -310,7 +339,7 @@ pub(crate) fn fmt_source(error: &dyn error::Error, f: &mut fmt::Formatter<'_>) -
 mod tests {
     use std::{error::Error, time::Duration};
 
-    use super::ConfigError;
+    use super::{ConfigError, VerifyError};
     use crate::{
         Idempotency, MemoryStore, Receiver, Scheme, Secret, Verifier, VerifierBuilder,
         idempotency::StoreError,
@@ -418,6 +447,16 @@ mod tests {
         }
         assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn every_reason_is_listed() {
+        let source = include_str!("error.rs");
+        let (_, code) = source.split_once("pub const fn reason").unwrap();
+        let (code, _) = code.split_once("impl fmt::Display").unwrap();
+        let returned: Vec<_> = code.split("=> \"").skip(1).collect();
+        let returned = returned.iter().map(|text| text.split_once('"').unwrap().0);
+        assert!(returned.eq(VerifyError::REASONS));
     }
 
     fn read(variable: &str) -> Secret {

@@ -108,7 +108,7 @@ pub(super) fn other_key(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
         Some(
             "begins with `whsec_`, like a secret of Standard Webhooks, but the scheme signs with \
              the secret's text: check that the scheme and the secret belong to the same sender, or \
-             describe the secret with `KeyForm::Whsec` or `SchemeBuilder::whsec_text`",
+             set the key form `whsec` or the option `whsec_text` in the description of the scheme",
         )
     } else if text.starts_with(b"whpk_") {
         Some("begins with `whpk_`, like a public key, but the scheme signs with a shared secret")

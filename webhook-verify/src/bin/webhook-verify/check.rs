@@ -8,12 +8,17 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use webhook_verify::Scheme;
+use webhook_verify::{Scheme, VerifyError};
 
 use crate::{
     Failure, recorded::RecordedRequest, rows, scheme_file, suggest::similar, terminal::ShownJson,
 };
 
+/// The verdicts that are no reasons of the library.
+const OTHER_VERDICTS: [&str; 5] =
+    ["valid", "unknown_scheme", "invalid_secret", "invalid_configuration", "body_too_large"];
+/// Words of rows only: any refusal, and the name that other tools have for `timestamp_in_future`.
+const OTHER_EXPECTATIONS: [&str; 2] = ["invalid", "timestamp_too_new"];
 /// About how many mistyped names standard error has a line.
 const HINTS: usize = 10;
 
@@ -27,8 +32,8 @@ const HINTS: usize = 10;
 /// (Unix seconds; by default, any timestamp is accepted); max_body (in bytes); and expect (default
 /// `valid`). Unknown fields are ignored.
 ///
-/// A verdict is `valid`, or the reason for the refusal. Only `valid` or not is compared with
-/// `expect`: a refusal for another reason is as expected.
+/// A verdict is `valid`, or the reason for the refusal. `expect` is a verdict, or `invalid`. Only
+/// `valid` or not is compared: a refusal for another reason is as expected.
 ///
 /// Exits with 1 if a request is valid and should be refused, or is refused and should be valid.
 /// Exits with 2 at the first row that cannot be read.
@@ -74,12 +79,13 @@ impl<W: Write> Verdicts<W> {
     fn check(&mut self, number: usize, row: &Value) -> Result<(), Failure> {
         let recorded =
             RecordedRequest::read(row).map_err(|reason| format!("row {number}: {reason}"))?;
+        let expected = recorded.expect.as_deref().unwrap_or("valid");
+        check_expectation(expected).map_err(|reason| format!("row {number}: {reason}"))?;
         self.count = number;
         let verdict = recorded.verdict(&self.schemes);
         let (provider, name) = (json!(recorded.provider), json!(recorded.name));
         let (provider, name) = (ShownJson(&provider), ShownJson(&name));
         writeln!(self.out, r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#)?;
-        let expected = recorded.expect.as_deref().unwrap_or("valid");
         if (expected == "valid") != (verdict == "valid") {
             self.unexpected += 1;
         }
@@ -98,4 +104,17 @@ impl<W: Write> Verdicts<W> {
             eprintln!("row {}: unknown scheme {typed:?}: did you mean {name}?", self.count);
         }
     }
+}
+
+/// Refuses a word that no verdict is, which may be a mistyped `valid`.
+fn check_expectation(word: &str) -> Result<(), String> {
+    let known = || OTHER_VERDICTS.into_iter().chain(OTHER_EXPECTATIONS).chain(VerifyError::REASONS);
+    if known().any(|it| it == word) {
+        return Ok(());
+    }
+    let hint = match similar(word, known()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "write valid, invalid, or a reason such as signature_mismatch".to_owned(),
+    };
+    Err(format!("`expect` is not a verdict: {hint}"))
 }

@@ -15,11 +15,12 @@ use webhook_verify::{
 };
 
 use crate::{
-    Failure,
+    Failure, errors,
     input::{self, Input},
     options::{SchemeOptions, SecretOptions},
     recorded::target_of,
     terminal::{Shown, ShownJson},
+    values::moment,
 };
 
 /// The largest input, in bytes.
@@ -46,9 +47,9 @@ pub(crate) struct Explain {
     /// The URL that the sender was given, for schemes that sign it
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The time at which the request arrived, in Unix seconds; the default is now
-    #[arg(long, value_name = "UNIX")]
-    now: Option<u64>,
+    /// The time at which the request arrived, in Unix seconds or RFC 3339; the default is now
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_negative_numbers = true)]
+    now: Option<Duration>,
     /// A file with the body, for an input without it, such as the output of `curl -v`
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
@@ -89,7 +90,7 @@ impl Explain {
                 // The other requests of the input are explained all the same.
                 Err(failure) => {
                     is_valid = false;
-                    let failure = failure.to_string();
+                    let failure = errors::text(&*failure);
                     if self.json {
                         let object = json!({
                             "verdict": "invalid_configuration", "cause": Cause::NoMatch.code(),
@@ -162,8 +163,7 @@ impl Explain {
             explainer = explainer.public_url(url);
         }
         // A row without a time accepts any.
-        let now = self.now.map(Duration::from_secs);
-        explainer = match now.or(row.and_then(|row| row.now)) {
+        explainer = match self.now.or(row.and_then(|row| row.now)) {
             Some(now) => explainer.at(now),
             None if row.is_some() => explainer.at_any_time(),
             None => explainer,

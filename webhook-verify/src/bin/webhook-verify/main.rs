@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod completions;
+mod errors;
 mod explain;
 mod ids;
 mod inbox;
@@ -24,6 +25,7 @@ mod send;
 mod sign;
 mod suggest;
 mod terminal;
+mod values;
 
 use std::process::ExitCode;
 
@@ -94,7 +96,7 @@ fn main() -> ExitCode {
         if closed {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {}", terminal::Shown(&failure.to_string()));
+        eprintln!("error: {}", terminal::Shown(&errors::text(&*failure)));
         ExitCode::from(2)
     })
 }

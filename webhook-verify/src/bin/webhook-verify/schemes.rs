@@ -6,7 +6,7 @@ use std::{
 
 use clap::Args;
 use serde_json::json;
-use webhook_verify::Scheme;
+use webhook_verify::{Scheme, testing::shell_quote};
 
 use crate::{Failure, scheme_file};
 
@@ -38,7 +38,7 @@ impl Schemes {
             if self.json {
                 writeln!(out, "{:#}", description(&scheme))?;
             } else {
-                write!(out, "{}", scheme.describe())?;
+                write!(out, "{}", self.page(&scheme)?)?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -77,6 +77,22 @@ impl Schemes {
             )?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Schemes {
+    /// Returns the page of a scheme. Its command for a scheme of a file has the file and its name.
+    fn page(&self, scheme: &Scheme) -> io::Result<String> {
+        let description = scheme.describe();
+        let page = description.to_string();
+        let Some(file) = &self.scheme_file else { return Ok(page) };
+        let file = std::path::absolute(file)?;
+        let (file, name) = (shell_quote(&file.to_string_lossy()), shell_quote(scheme.name()));
+        let mut options = format!("--scheme-file {file} --scheme {name}");
+        for name in &description.parameters {
+            options += &format!(" --parameter {}", shell_quote(&format!("{name}=VALUE")));
+        }
+        Ok(page.replace("--scheme-file FILE.toml", &options))
     }
 }
 

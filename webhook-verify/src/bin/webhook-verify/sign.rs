@@ -7,12 +7,19 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use clap::Args;
-use webhook_verify::{Scheme, testing::Signer};
+use http::HeaderValue;
+use webhook_verify::{
+    Scheme,
+    clock::{Clock as _, SystemClock},
+    scheme::Challenge,
+    testing::{SignedRequest, Signer},
+};
 
 use crate::{
     Failure,
     options::{SchemeOptions, SecretOptions},
     recorded::target_of,
+    values::moment,
 };
 
 /// How a request is signed. `send` has the same options.
@@ -38,10 +45,10 @@ impl SignOptions {
     /// Returns a signer of requests to `url`, which the sender was given, with its query.
     pub(crate) fn signer(&self, scheme: Scheme, url: &str) -> Result<Signer, Failure> {
         self.check_places(&scheme)?;
-        let mut signer = Signer::new(scheme, self.secret.secret()?)?
-            .method(&self.method)
-            .target(target_of(url))
-            .public_url(base_of(url));
+        let signer = Signer::new(scheme.clone(), self.secret.secret()?)?;
+        require_shared_secret(&scheme)?;
+        let mut signer =
+            signer.method(&self.method).target(target_of(url)).public_url(base_of(url));
         if let Some(event_type) = &self.event_type {
             signer = signer.event_type(event_type);
         }
@@ -51,15 +58,42 @@ impl SignOptions {
         Ok(signer)
     }
 
-    /// Refuses an event type if the scheme has no header for it.
+    /// Refuses options that the scheme has no place for.
     fn check_places(&self, scheme: &Scheme) -> Result<(), Failure> {
-        let place = scheme.describe().event_type.unwrap_or_else(|| "none".into());
-        if self.event_type.is_some() && !place.starts_with("header ") {
-            let name = scheme.name();
-            let reason = "has no header for it (location of the event type";
-            return Err(format!("--event-type: `{name}` {reason}: {place})").into());
+        let (name, description) = (scheme.name(), scheme.describe());
+        if let Some(event_type) = &self.event_type {
+            check_header_value("--event-type", event_type)?;
+            let place = description.event_type.unwrap_or_else(|| "none".into());
+            if !place.starts_with("header ") {
+                let reason = "has no header for it (location of the event type";
+                return Err(format!("--event-type: `{name}` {reason}: {place})").into());
+            }
+        }
+        // Handshakes are not signed, but the receiver has their parameters.
+        let of_handshakes = scheme.challenges().iter().filter_map(Challenge::parameter);
+        let parameters = description.parameters.iter().map(String::as_str);
+        let known: Vec<&str> = parameters.chain(of_handshakes).collect();
+        for (given, _) in self.scheme.parameters() {
+            if !known.contains(&given) {
+                let known = match known.join(", ") {
+                    none if none.is_empty() => "no parameters".to_owned(),
+                    names => format!("only {names}"),
+                };
+                return Err(format!("--parameter: `{name}` has {known}").into());
+            }
         }
         Ok(())
+    }
+}
+
+/// Refuses a value that a header cannot contain, or whose ends a receiver removes.
+pub(crate) fn check_header_value(option: &str, value: &str) -> Result<(), String> {
+    if value.chars().any(char::is_control) {
+        return Err(format!("{option}: a header cannot contain line breaks or control characters"));
+    }
+    match value.trim() == value {
+        true => Ok(()),
+        false => Err(format!("{option}: remove the white space at its ends, as headers lose it")),
     }
 }
 
@@ -90,9 +124,9 @@ pub(crate) struct Sign {
     /// The URL that the sender was given, with its query
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000/")]
     url: String,
-    /// The time to sign, in Unix seconds; the default is now
-    #[arg(long, value_name = "UNIX")]
-    now: Option<u64>,
+    /// The time to sign, in Unix seconds or RFC 3339; the default is now
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_negative_numbers = true)]
+    now: Option<Duration>,
     /// The delivery ID, for schemes that have it in a header; the default is evt_1
     #[arg(long, value_name = "ID")]
     id: Option<String>,
@@ -111,20 +145,28 @@ impl Sign {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         let (base, target) = (base_of(&self.url), target_of(&self.url));
         let scheme = self.options.scheme()?;
-        let mut signer = self.options.signer(scheme, &self.url)?;
-        if let Some(now) = self.now {
-            signer = signer.at(Duration::from_secs(now));
+        let mut signer = self.options.signer(scheme.clone(), &self.url)?;
+        signer = signer.at(self.now.unwrap_or_else(|| SystemClock.now()));
+        if self.gzip {
+            check_compression(&scheme)?;
+            signer = signer.gzip();
         }
         if let Some(id) = &self.id {
+            check_header_value("--id", id)?;
             signer = signer.id(id);
-        }
-        if self.gzip {
-            signer = signer.gzip();
         }
         let mut body = Vec::new();
         io::stdin().read_to_end(&mut body)?;
         let body = Bytes::from(body);
         let signed = signer.sign(body.clone())?;
+        if let Some(id) = &self.id
+            && is_same(&signed, &signer.id(format!("{id}0")).sign(body.clone())?)
+        {
+            let place = scheme.describe().id.unwrap_or_else(|| "none".into());
+            let reason = "takes no ID from this option (location of the ID";
+            return Err(format!("--id: `{}` {reason}: {place})", scheme.name()).into());
+        }
+        check_headers(&signed)?;
 
         let mut out = io::stdout().lock();
         if self.curl {
@@ -141,6 +183,31 @@ impl Sign {
             eprintln!("body-base64: {}", STANDARD.encode(&signed.body));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn is_same(one: &SignedRequest, other: &SignedRequest) -> bool {
+    one.headers == other.headers && one.target == other.target && one.body == other.body
+}
+
+/// Refuses compression if the scheme does not define which bytes are signed.
+fn check_compression(scheme: &Scheme) -> Result<(), String> {
+    match scheme.describe().signed_bytes {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "--gzip: `{}` does not define which bytes of a compressed body are signed, so receivers \
+             refuse such bodies (`signed-bytes` in a scheme file)",
+            scheme.name()
+        )),
+    }
+}
+
+/// Refuses headers with line breaks and other control characters.
+fn check_headers(request: &SignedRequest) -> Result<(), String> {
+    let mut headers = request.headers.iter();
+    match headers.find(|(_, value)| HeaderValue::from_bytes(value.as_bytes()).is_err()) {
+        Some((name, _)) => Err(format!("the value of {name} has control characters")),
+        None => Ok(()),
     }
 }
 

@@ -74,7 +74,7 @@ struct Show {
 #[derive(Args)]
 struct Purge {
     /// Keep bodies for this time after the event was processed, such as 7d, 12h, 30m or 0s
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     keep_bodies: Duration,
 }
 

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Failure,
     terminal::{Shown, ShownJson},
+    values::number,
 };
 
 /// How many entries the first call loads. Each has its body.
@@ -35,7 +36,8 @@ pub(super) struct List {
     #[command(flatten)]
     filters: Filters,
     /// The maximum number of entries
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, allow_negative_numbers = true,
+          value_parser = number::<usize>(0..=1_000_000_000))]
     limit: usize,
 }
 
@@ -52,7 +54,7 @@ struct Filters {
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
     /// Only events after this number
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = event_number)]
     after: Option<i64>,
 }
 
@@ -73,6 +75,11 @@ pub(super) struct Selection {
         conflicts_with_all = ["events", "state", "consumer", "event_type", "namespace", "after"]
     )]
     all: bool,
+}
+
+/// Parses the number of an event.
+fn event_number(text: &str) -> Result<i64, &'static str> {
+    text.parse().map_err(|_| "not the number of an event, such as 17")
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -39,6 +39,7 @@ use crate::{
     client::{UrlParser, without_query},
     scheme_file,
     terminal::Shown,
+    values::number,
 };
 
 /// The exit code after a second signal, as shells have it for a program that Ctrl-C ended.
@@ -77,8 +78,8 @@ pub(crate) struct Listen {
     #[arg(long, value_name = "URL", value_parser = UrlParser)]
     forward: Option<Uri>,
     /// How long to wait for the server's response; then the sender gets 504
-    #[arg(long, value_name = "SECONDS", default_value_t = 30,
-        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
+        value_parser = number::<u64>(1..=86_400))]
     forward_timeout: u64,
     /// A folder in which each request becomes a file that `check` reads, also a refused one
     ///

@@ -7,7 +7,7 @@ use webhook_verify::{
 use zeroize::Zeroizing;
 
 use super::{explanation, options::SenderSettings};
-use crate::{Failure, options::preset, recorded::target_of, scheme_file};
+use crate::{Failure, errors, options::preset, recorded::target_of, scheme_file};
 
 /// A sender whose requests are received.
 pub(super) struct Sender {
@@ -38,8 +38,9 @@ pub(super) fn senders(
         let scheme = scheme_of(one, schemes)?;
         let name = scheme.name().to_owned();
         let sender = Sender::new(one, scheme, is_single).map_err(|error| match &one.path {
-            Some(path) => format!("{path}: {error}"),
-            None => format!("--scheme {name}: {error}"),
+            // The file has the names of options, without hyphens.
+            Some(path) => format!("{path}: {}", errors::text(&*error).trim_start_matches("--")),
+            None => format!("--scheme {name}: {}", errors::text(&*error)),
         })?;
         if let Some(other) = senders.iter().find(|other| other.path == sender.path) {
             let path = other.path.as_deref().unwrap_or("/");
@@ -109,7 +110,7 @@ impl Sender {
             // The senders are few, and on this machine.
             .explain_refusals_in_release()
             .build()
-            .map_err(|error| error.kind().to_string())?;
+            .map_err(|error| errors::text(error.kind()))?;
         Ok(Self {
             path,
             receiver,

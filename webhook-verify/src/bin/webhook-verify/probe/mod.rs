@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, value_parser};
+use clap::Args;
 use http::Uri;
 use serde_json::json;
 use tokio::{runtime::Builder, time::Instant};
@@ -36,6 +36,7 @@ use crate::{
     client::parse_url,
     options::{SchemeOptions, SecretOptions},
     terminal::Shown,
+    values::number,
 };
 
 /// The longest time that a whole probe takes.
@@ -43,7 +44,7 @@ const TOTAL: Duration = Duration::from_secs(600);
 /// The receiver says that it got too many requests, not whether it accepts them.
 const LIMITS_RATE: &str = "429: the receiver limits the rate of requests";
 /// The smallest default of --limit, in bytes.
-const LIMIT: u64 = 3 * 1024 * 1024;
+const LIMIT: usize = 3 * 1024 * 1024;
 
 /// Tests a webhook receiver in any language over HTTP
 ///
@@ -62,7 +63,7 @@ pub(crate) struct Probe {
     #[command(flatten)]
     secret: SecretOptions,
     /// The URL that the sender was given, if the scheme signs it; the default is URL
-    #[arg(long, value_name = "URL")]
+    #[arg(long = "url", alias = "public-url", value_name = "URL")]
     public_url: Option<String>,
     /// The event type, for schemes that have it in a header
     #[arg(long, value_name = "TYPE")]
@@ -74,11 +75,12 @@ pub(crate) struct Probe {
     #[arg(long, value_name = "FILE")]
     failing_body: Option<PathBuf>,
     /// The receiver's body limit; the default is 3 MiB, or the sender's largest body
-    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u64).range(1..=1 << 28))]
-    limit: Option<u64>,
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true,
+          value_parser = number::<usize>(1..=1 << 28))]
+    limit: Option<usize>,
     /// The longest wait for a response, and for the end of a request that never completes
-    #[arg(long, value_name = "SECONDS", default_value_t = 70,
-          value_parser = value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 70, allow_negative_numbers = true,
+          value_parser = number::<u64>(1..=600))]
     timeout: u64,
     /// Send the requests to another machine, whose receiver is yours
     #[arg(long)]
@@ -109,7 +111,7 @@ impl Probe {
         let target = Target::new(&self.url, self.i_own_this_receiver, timeout, deadline).await?;
         let own_url = format!("http://{}{}", target.authority, target.path());
         let public_url = self.public_url.as_deref().unwrap_or(&own_url);
-        let largest = scheme.describe().hints.body_limit.unwrap_or_default() as u64;
+        let largest = scheme.describe().hints.body_limit.unwrap_or_default();
         let sender = Sender::new(Settings {
             secret: self.secret.secret()?,
             parameters: self.scheme.parameters().map(|(n, v)| (n.into(), v.into())).collect(),
@@ -122,7 +124,7 @@ impl Probe {
         let mut session = Session {
             target,
             sender,
-            limit: usize::try_from(self.limit.unwrap_or(LIMIT.max(largest)))?,
+            limit: self.limit.unwrap_or(LIMIT.max(largest)),
             failing_body: self.failing_body.as_deref().map(read_body).transpose()?,
             requests: 0,
             refusals: Vec::new(),

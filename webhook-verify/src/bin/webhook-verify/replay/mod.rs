@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, value_parser};
+use clap::Args;
 use http::Uri;
 use serde_json::{Map, Value, json};
 use tokio::runtime::{Builder, Runtime};
@@ -27,6 +27,7 @@ use crate::{
     recorded::RecordedRequest,
     report::{self, Outcome},
     rows, scheme_file,
+    values::number,
 };
 
 /// Sends recorded requests to a receiver, and prints one line for each: status, time and name
@@ -69,15 +70,15 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "FILE")]
     scheme_file: Option<PathBuf>,
     /// How often to send each request
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
+          value_parser = number::<u64>(1..=1_000_000_000))]
     times: u64,
     /// Break one part of each request; if repeated, send a request for each part
     #[arg(long, value_name = "PART", value_enum)]
     mutate: Vec<Mutation>,
     /// How long to wait for each response, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30,
-          value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
+          value_parser = number::<u64>(1..=86_400))]
     timeout: u64,
     /// Print a JSON object for each response, instead of a readable line
     #[arg(long)]

@@ -7,7 +7,6 @@ mod summary;
 use std::{
     fs,
     io::{self, Read as _, Write as _},
-    num::NonZeroU64,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -18,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use clap::{Args, value_parser};
+use clap::Args;
 use http::{HeaderValue, Uri, header::CONTENT_TYPE};
 use serde_json::{Map, json};
 use tokio::{
@@ -32,11 +31,12 @@ use self::{progress::Progress, summary::Summary};
 use crate::{
     Failure,
     client::{Client, UrlParser},
-    ids,
+    errors, ids,
     outgoing::Outgoing,
     recorded::target_of,
     report::{self, Outcome},
-    sign::{SignOptions, require_shared_secret},
+    sign::{SignOptions, check_header_value},
+    values::number,
 };
 
 /// The largest number of requests for which each response is a line instead of a summary.
@@ -71,19 +71,20 @@ pub(crate) struct Send {
     /// The delivery ID of all requests, which makes them duplicates of each other
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// The number of requests, which have the bodies in turn; by default, each body is sent once
-    #[arg(long, value_name = "N")]
-    count: Option<NonZeroU64>,
+    /// How often to send each body; the bodies are sent in turn
+    #[arg(long, alias = "count", value_name = "N", default_value_t = 1,
+          allow_negative_numbers = true, value_parser = number::<u64>(1..=1_000_000_000))]
+    times: u64,
     /// The largest number of requests per second; by default, there is no limit
-    #[arg(long, value_name = "N", value_parser = rate)]
+    #[arg(long, value_name = "N", value_parser = rate, allow_negative_numbers = true)]
     rate: Option<f64>,
     /// The number of requests that are in progress at the same time
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
+          value_parser = number::<u16>(1..=1000))]
     concurrency: u16,
     /// How long to wait for each response, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30,
-          value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, allow_negative_numbers = true,
+          value_parser = number::<u64>(1..=86_400))]
     timeout: u64,
     /// Print a JSON object for each response, and in a long run also one for the summary
     #[arg(long)]
@@ -104,9 +105,14 @@ impl Send {
         let scheme = self.options.scheme()?;
         let to = self.to.to_string();
         let signer = self.options.signer(scheme.clone(), self.url.as_deref().unwrap_or(&to))?;
-        require_shared_secret(&scheme)?;
+        if let Some(id) = &self.id {
+            check_header_value("--id", id)?;
+            if scheme.describe().id.is_none() {
+                return Err(format!("--id: `{}` has no delivery ID", scheme.name()).into());
+            }
+        }
         let bodies = self.bodies()?;
-        let total = self.count.map_or(bodies.len() as u64, NonZeroU64::get);
+        let total = self.times.saturating_mul(bodies.len() as u64);
         Ok(Run {
             has_id: scheme.describe().id.is_some(),
             renews_id: (total > 1 || self.id.is_some()) && ids::pointer(&scheme).is_some(),
@@ -283,7 +289,8 @@ async fn work(run: Arc<Run>, reports: mpsc::Sender<Report>) {
 
 impl Run {
     async fn send(&self, number: u64) -> Result<Report, String> {
-        let (id, request) = self.signed(&self.body(number).1).map_err(|error| error.to_string())?;
+        let (id, request) =
+            self.signed(&self.body(number).1).map_err(|error| errors::text(&*error))?;
         let content_type = request.content_type;
         let mut request = request.outgoing.request()?;
         if let Some(content_type) = content_type {
