@@ -456,7 +456,7 @@ mod tests {
         let (code, _) = code.split_once("impl fmt::Display").unwrap();
         let returned: Vec<_> = code.split("=> \"").skip(1).collect();
         let returned = returned.iter().map(|text| text.split_once('"').unwrap().0);
-        assert!(returned.eq(VerifyError::REASONS));
+        assert!(returned.eq(VerifyError::REASONS.iter().copied()));
     }
 
     fn read(variable: &str) -> Secret {

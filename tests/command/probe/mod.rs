@@ -1,6 +1,7 @@
 //! `probe`: receivers that are right pass, and each fault is found in its row.
 
 mod receiver;
+mod tls;
 
 use std::{
     fs,
@@ -297,8 +298,13 @@ fn mistakes_are_errors_that_name_what_to_fix() {
     for (url, scheme, more, expected) in [
         (url, "discord", &[][..], "only the sender has the private key"),
         (url, "strip", &[], "did you mean"),
-        ("https://127.0.0.1:1/", "stripe", &[], "only http:// can be probed"),
-        ("http://user:word@127.0.0.1:1/", "stripe", &[], "a user name or password"),
+        ("https://127.0.0.1:1/", "stripe", &[], "no connection: "),
+        (
+            "http://user:word@127.0.0.1:1/",
+            "stripe",
+            &[],
+            "not a URL without a user name and password",
+        ),
         ("ftp://127.0.0.1/", "stripe", &[], "http://"),
         ("http://nowhere.invalid/", "stripe", &[], "its host has no address"),
         (url, "stripe", &["--body", &binary], "binary: not text in UTF-8"),

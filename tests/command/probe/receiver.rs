@@ -127,9 +127,13 @@ impl Receiver {
     pub(crate) async fn serve(self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let app = Router::new().fallback(receive).with_state(Arc::new(self));
+        let app = self.router();
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         url
+    }
+
+    pub(crate) fn router(self) -> Router {
+        Router::new().fallback(receive).with_state(Arc::new(self))
     }
 
     fn has(&self, fault: Fault) -> bool {

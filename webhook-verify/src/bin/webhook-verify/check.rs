@@ -108,7 +108,8 @@ impl<W: Write> Verdicts<W> {
 
 /// Refuses a word that no verdict is, which may be a mistyped `valid`.
 fn check_expectation(word: &str) -> Result<(), String> {
-    let known = || OTHER_VERDICTS.into_iter().chain(OTHER_EXPECTATIONS).chain(VerifyError::REASONS);
+    let reasons = || VerifyError::REASONS.iter().copied();
+    let known = || OTHER_VERDICTS.into_iter().chain(OTHER_EXPECTATIONS).chain(reasons());
     if known().any(|it| it == word) {
         return Ok(());
     }

@@ -22,6 +22,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy::connect::HttpConnector, service::TowerToHyperService};
 use tokio::time::{Instant, timeout};
 
+use crate::tls;
+
 /// The largest response body that is read, in bytes.
 const MAX_RESPONSE: usize = 1024 * 1024;
 
@@ -62,8 +64,10 @@ impl Client {
         http.set_nodelay(true);
         let mut tcp = http.clone();
         tcp.enforce_http(false);
-        let https = HttpsConnectorBuilder::new().with_native_roots().ok();
-        let https = https.map(|https| https.https_only().enable_http1().wrap_connector(tcp));
+        let https = tls::client_config().map(|config| {
+            let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+            https.enable_http1().wrap_connector(tcp)
+        });
         Ok(Self {
             host: host_of(to)?,
             to: to.clone(),
@@ -139,7 +143,7 @@ impl Client {
             (Some("https"), Some(https)) => {
                 handshake(https.call(to).await.map_err(|error| reason(&*error))?).await
             }
-            (Some("https"), None) => Err("no CA certificates on this system".into()),
+            (Some("https"), None) => Err(tls::NO_CERTIFICATES.into()),
             _ => handshake(self.http.call(to).await.map_err(|error| reason(&error))?).await,
         }
     }

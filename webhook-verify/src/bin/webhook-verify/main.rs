@@ -25,6 +25,7 @@ mod send;
 mod sign;
 mod suggest;
 mod terminal;
+mod tls;
 mod values;
 
 use std::process::ExitCode;

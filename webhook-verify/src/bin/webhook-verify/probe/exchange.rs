@@ -1,10 +1,10 @@
 //! Requests as raw bytes, and what comes back. A client library would correct such requests.
 
-use std::{fmt, future::pending};
+use std::{fmt, future::pending, io};
 
 use bytes::Bytes;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     select,
     time::{Duration, Instant, sleep, timeout},
 };
@@ -36,7 +36,7 @@ pub(super) enum Outcome {
     /// The receiver took all bytes of an endless body.
     TookAll,
     /// There was no connection.
-    Unreachable(std::io::Error),
+    Unreachable(io::Error),
 }
 
 /// A response, with the start of its body.
@@ -94,20 +94,21 @@ impl Target {
     /// Sends a request on a connection of its own.
     pub(super) async fn exchange(&self, request: &SignedRequest, pace: &Pace) -> Outcome {
         let raw = self.head(request, pace);
-        let started = Instant::now();
         let stream = match self.connect().await {
             Ok(stream) => stream,
             Err(error) => return Outcome::Unreachable(error),
         };
-        let (reader, mut writer) = stream.into_split();
+        // A handshake of TLS is no part of the response time.
+        let started = Instant::now();
+        let (reader, mut writer) = split(stream);
         let write = async {
             // The receiver may respond and close its side before it has read everything.
-            if writer.write_all(&raw).await.is_err() {
+            if send(&mut writer, &raw).await.is_err() {
                 return pending().await;
             }
             match pace {
                 Pace::Whole => {
-                    let _ = writer.write_all(&request.body).await;
+                    let _ = send(&mut writer, &request.body).await;
                     pending().await
                 }
                 Pace::Endless(most) => {
@@ -116,7 +117,7 @@ impl Target {
                     chunk.extend_from_slice(b"\r\n");
                     let mut taken = 0;
                     while taken < *most {
-                        if writer.write_all(&chunk).await.is_err() {
+                        if send(&mut writer, &chunk).await.is_err() {
                             return pending().await;
                         }
                         taken += 0x4000;
@@ -124,7 +125,7 @@ impl Target {
                     Outcome::TookAll
                 }
                 Pace::Slow => loop {
-                    if writer.write_all(b" ").await.is_err() {
+                    if send(&mut writer, b" ").await.is_err() {
                         return pending().await;
                     }
                     sleep(PAUSE).await;
@@ -167,6 +168,12 @@ impl Target {
         }
         (head + "\r\n").into_bytes()
     }
+}
+
+/// Writes bytes, and waits until the connection has taken them. TLS has a buffer of its own.
+async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
 }
 
 /// The bytes from the receiver.

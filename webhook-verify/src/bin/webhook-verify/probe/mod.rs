@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     Failure,
-    client::parse_url,
+    client::UrlParser,
     options::{SchemeOptions, SecretOptions},
     terminal::Shown,
     values::number,
@@ -56,7 +56,7 @@ const LIMIT: usize = 3 * 1024 * 1024;
 #[derive(Args)]
 pub(crate) struct Probe {
     /// The receiver's URL, such as http://127.0.0.1:3000/stripe
-    #[arg(value_name = "URL", value_parser = parse_url)]
+    #[arg(value_name = "URL", value_parser = UrlParser)]
     url: Uri,
     #[command(flatten)]
     scheme: SchemeOptions,
@@ -109,7 +109,7 @@ impl Probe {
         let timeout = Duration::from_secs(self.timeout);
         let deadline = Instant::now() + TOTAL;
         let target = Target::new(&self.url, self.i_own_this_receiver, timeout, deadline).await?;
-        let own_url = format!("http://{}{}", target.authority, target.path());
+        let own_url = format!("{}{}", target.origin, target.path());
         let public_url = self.public_url.as_deref().unwrap_or(&own_url);
         let largest = scheme.describe().hints.body_limit.unwrap_or_default();
         let sender = Sender::new(Settings {
@@ -184,7 +184,7 @@ impl Probe {
                 })
             });
             let report = json!({
-                "url": format!("http://{}{}", session.target.authority, session.target.path()),
+                "url": format!("{}{}", session.target.origin, session.target.path()),
                 "scheme": session.sender.scheme.name(),
                 "requests": session.requests,
                 "passed": passed, "failed": failed, "not_applicable": other,
