@@ -23,7 +23,8 @@ pub(crate) fn number<T: TryFrom<u64>>(
 pub(crate) fn moment(text: &str) -> Result<Duration, &'static str> {
     let of_date = || {
         let date = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        u64::try_from(date.unix_timestamp_nanos()).ok().map(Duration::from_nanos)
+        let seconds = u64::try_from(date.unix_timestamp()).ok()?;
+        Some(Duration::new(seconds, date.nanosecond()))
     };
     let time = text.parse().ok().map(Duration::from_secs).or_else(of_date);
     time.filter(|time| time.as_secs() <= LAST_SECOND).ok_or(

@@ -6,6 +6,8 @@ use super::{Input, header, shell};
 use crate::recorded::target_of;
 
 const IN_FILE: &str = "curl: the body is in a file: pass it with --body";
+const QUERY_IN_FILE: &str =
+    "curl: the query is in a file: add the file's text to the URL, in place of -G and the file";
 const IN_PARTS: &str = "curl: a form in parts is not supported: pass the body with --body";
 
 /// The number of bytes at the start of a line in which a command may begin.
@@ -155,7 +157,8 @@ pub(super) fn read(command: &[u8]) -> Result<Input, String> {
         url.insert_str(0, "http://");
     }
     if is_query {
-        let query = std::mem::replace(&mut body, Ok(None))?.unwrap_or_default();
+        let query = std::mem::replace(&mut body, Ok(None)).map_err(|_| QUERY_IN_FILE)?;
+        let query = query.unwrap_or_default();
         let separator = if url.contains('?') { "&" } else { "?" };
         url = format!("{url}{separator}{}", text(&query));
         default = "GET";
@@ -259,6 +262,7 @@ mod tests {
                 "POST http://h a=b+c%2F%C3%BC%2B~&x+y&z+",
             ),
             ("curl -G h -d a=1", "GET http://h?a=1 "),
+            ("curl h?b=2 --get -d a=1 --data-urlencode 'c=d e'", "GET http://h?b=2&a=1&c=d+e "),
             ("curl -I h", "HEAD http://h "),
             ("curl h -u a:b", "GET http://h authorization=Basic YTpi "),
             ("curl h -H 'X-Empty;'", "GET http://h X-Empty= "),
@@ -280,6 +284,10 @@ mod tests {
             "curl h -d 1 -d @a -d 2",
         ] {
             assert!(seen(command).ends_with("in a file: pass it with --body"), "{command}");
+        }
+        for command in ["curl -G h -d @a", "curl h -d 1 --data-urlencode a@b --get"] {
+            let reason = read(command.as_bytes()).err().unwrap();
+            assert!(reason.starts_with("curl: the query is in a file: "), "{reason}");
         }
         let form = seen("curl h -F 'a=\"b\"'");
         assert!(form.ends_with("a form in parts is not supported: pass the body with --body"));

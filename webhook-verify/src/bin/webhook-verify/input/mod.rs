@@ -38,7 +38,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Vec<Input>, String> {
         Some(b'{' | b'[') if curl::command(first_line(start)).is_none() => read_json(start)?,
         Some(_) if raw::is_raw(start) => vec![raw::read(start)?],
         Some(_) if trace::is_trace(start) => vec![trace::read(start)?],
-        Some(_) if trace::is_ascii_trace(start) => vec![trace::read_ascii(start)?],
+        Some(_) if trace::has_blocks(start) => vec![trace::read_blocks(start)?],
         Some(_) => match curl::command(start) {
             Some(command) => vec![curl::read(command)?],
             None => vec![raw::read(start)?],

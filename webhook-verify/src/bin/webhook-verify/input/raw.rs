@@ -14,11 +14,23 @@ pub(super) fn read(text: &[u8]) -> Result<Input, String> {
         "the first line is no request line, such as `POST /webhook HTTP/1.1`; the input may be \
          raw HTTP, the output of `curl -v`, a HAR entry, or a row of `check`",
     )?;
-    let mut headers = Vec::new();
+    let mut headers = Vec::<(String, Vec<u8>)>::new();
+    let mut indent = 0;
     loop {
-        match next_line(&mut rest) {
-            None | Some([]) => break,
-            Some(line) => headers.push(header(line)?),
+        match (next_line(&mut rest), headers.last_mut()) {
+            (None | Some([]), _) => break,
+            // A folded value (RFC 9112 §5.2), unless the whole text is indented.
+            (Some(line), Some((_, value))) if indent_of(line) > indent => {
+                let part = line.trim_ascii();
+                let separator: &[u8] = if value.is_empty() || part.is_empty() { b"" } else { b" " };
+                value.extend([separator, part].concat());
+            }
+            (Some(line), last) => {
+                if last.is_none() {
+                    indent = indent_of(line);
+                }
+                headers.push(header(line)?);
+            }
         }
     }
     // A comment at the start is a sign of a `.http` file, where another one separates requests.
@@ -42,6 +54,11 @@ fn first_line<'t>(text: &mut &'t [u8]) -> Option<&'t [u8]> {
             return Some(line);
         }
     }
+}
+
+/// Returns the number of blanks at the start of a line.
+fn indent_of(line: &[u8]) -> usize {
+    line.iter().take_while(|&&byte| byte == b' ' || byte == b'\t').count()
 }
 
 fn before_separator(text: &[u8]) -> &[u8] {
@@ -144,6 +161,28 @@ mod tests {
             let input = format!("{{}}\n{line}\n");
             assert_eq!(body("Host: x", &input), input);
         }
+    }
+
+    #[test]
+    fn folded_headers_are_unfolded() {
+        let read = |head: &str| {
+            let input = read(format!("{head}\n\n{{}}").as_bytes()).unwrap().remove(0);
+            assert_eq!(input.body.unwrap(), b"{}");
+            let text = |(name, value): (String, Vec<u8>)| {
+                format!("{name}={}", String::from_utf8(value).unwrap())
+            };
+            input.headers.into_iter().map(text).collect::<Vec<_>>()
+        };
+        for head in [
+            "POST / HTTP/1.1\r\nX-Sig: t=1,\r\n v1=a\r\n\t v0=b\r\nHost: h\r",
+            "POST / HTTP/1.1\nX-Sig:\n t=1, \n v1=a\n \n v0=b\nHost: h",
+            "    POST / HTTP/1.1\n    X-Sig: t=1,\n      v1=a v0=b\n    Host: h",
+        ] {
+            assert_eq!(read(head), ["X-Sig=t=1, v1=a v0=b", "Host=h"], "{head}");
+        }
+        // Of an indented text, no header continues another.
+        assert_eq!(read("POST / HTTP/1.1\n  X-Sig: a\n  Host: h"), ["X-Sig=a", "Host=h"]);
+        assert_eq!(read("POST / HTTP/1.1\n\tX-Sig: a\nHost: h"), ["X-Sig=a", "Host=h"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Requests in the output of `curl -v` and of `curl --trace-ascii`.
+//! Requests in the output of `curl -v`, `curl --trace-ascii` and `curl --trace`.
 
 use super::{Input, NO_BODY, curl, header, next_line, raw, request_line};
 
@@ -61,8 +61,12 @@ pub(super) fn read(text: &[u8]) -> Result<Input, String> {
         pasted.push(b'\n');
     }
     pasted.pop_if(|last| *last == b'\n');
+    let has = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    let is_get = request.0 == "GET" && !has("content-length") && !has("transfer-encoding");
     let body = match pasted.is_empty() {
         false => Ok(pasted),
+        // The data of `curl -G` is in the query.
+        true if is_get => Ok(Vec::new()),
         true => match curl::command(command).map(curl::read) {
             Some(Ok(command)) => command.body,
             _ => Err(NO_BODY),
@@ -72,25 +76,39 @@ pub(super) fn read(text: &[u8]) -> Result<Input, String> {
 }
 
 /// Returns whether a text is the output of `curl --trace-ascii` or `curl --trace`.
-pub(super) fn is_ascii_trace(text: &[u8]) -> bool {
+pub(super) fn has_blocks(text: &[u8]) -> bool {
     text.split(|&byte| byte == b'\n').any(|line| without_time(line).starts_with(b"=> Send header"))
 }
 
-/// Reads the output of `curl --trace-ascii`.
-pub(super) fn read_ascii(text: &[u8]) -> Result<Input, String> {
+/// Reads the output of `curl --trace-ascii` or `curl --trace`.
+pub(super) fn read_blocks(text: &[u8]) -> Result<Input, String> {
     let (mut head, mut body) = (Vec::new(), Vec::new());
     let mut rest = text;
     let mut line = next_line(&mut rest);
+    let mut is_hex = None;
     while let Some(start) = line {
         let start = without_time(start);
         let mut block = Vec::new();
         line = next_line(&mut rest);
         while let Some((offset, row)) = line.and_then(row) {
-            // Rows are cut after 64 bytes, and at line breaks, which they do not show.
-            if offset > block.len() {
-                block.extend_from_slice(b"\r\n");
+            // The first row of the request has its method, which is no byte in hex.
+            let is_sent = start.starts_with(b"=> Send header");
+            if is_hex.is_none() && is_sent {
+                is_hex = Some(!hex_bytes(row).is_empty());
             }
-            block.extend_from_slice(row);
+            match is_hex {
+                Some(true) if offset != block.len() => {
+                    return Err("rows of the output of `curl --trace` are missing".into());
+                }
+                Some(true) => block.extend(hex_bytes(row)),
+                // Rows are cut after 64 bytes, and at line breaks, which they do not show.
+                _ => {
+                    if offset > block.len() {
+                        block.extend_from_slice(b"\r\n");
+                    }
+                    block.extend_from_slice(row);
+                }
+            }
             line = next_line(&mut rest);
         }
         let is_connect = head.starts_with(b"CONNECT ");
@@ -103,9 +121,6 @@ pub(super) fn read_ascii(text: &[u8]) -> Result<Input, String> {
         }
     }
     head.extend_from_slice(b"\r\n\r\n");
-    if !raw::is_raw(&head) {
-        return Err("the output of `curl --trace` is not supported: use `curl -v`".into());
-    }
     let input = raw::read(&head)?;
     Ok(Input { body: if body.is_empty() { Err(NO_BODY) } else { Ok(body) }, ..input })
 }
@@ -115,6 +130,18 @@ fn row(line: &[u8]) -> Option<(usize, &[u8])> {
     let colon = line.iter().position(|&byte| byte == b':').filter(|&at| at >= 4)?;
     let offset = usize::from_str_radix(std::str::from_utf8(&line[..colon]).ok()?, 16).ok()?;
     Some((offset, line[colon + 1..].strip_prefix(b" ")?))
+}
+
+/// Reads up to 16 bytes in hex, such as `50 4f 53 54 `. Text follows them in another column.
+fn hex_bytes(row: &[u8]) -> Vec<u8> {
+    let byte = |cell: &[u8]| match cell {
+        [high, low, b' '] => {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+        }
+        _ => None,
+    };
+    row.chunks(3).take(16).map_while(byte).collect()
 }
 
 #[cfg(test)]
@@ -172,7 +199,71 @@ mod tests {
         assert_eq!(seen(&text), r#"POST /hook ["X-Sig"] Ok("{\r\n}x")"#);
         let input = read(text.as_bytes()).unwrap().remove(0);
         assert_eq!(input.headers[0].1, format!("{}f", &long[1..]).into_bytes());
-        let hex = "=> Send header, 9 bytes (0x9)\n0000: 50 4f 53 54 20 2f POST /\n";
-        assert!(read(hex.as_bytes()).err().unwrap().contains("curl -v"));
+    }
+
+    /// Returns a block of `curl --trace`.
+    fn block(kind: &str, bytes: &[u8]) -> String {
+        let mut block = format!("=> Send {kind}, {0} bytes ({0:#x})\n", bytes.len());
+        for (number, row) in bytes.chunks(16).enumerate() {
+            let hex: String = row.iter().map(|byte| format!("{byte:02x} ")).collect();
+            let shown = |byte: &u8| match byte {
+                b' '..b'\x7f' => char::from(*byte),
+                _ => '.',
+            };
+            let text: String = row.iter().map(shown).collect();
+            block += &format!("{:04x}: {hex:48}{text}\n", number * 16);
+        }
+        block
+    }
+
+    #[test]
+    fn blocks_in_hex_are_the_exact_bytes() {
+        let connect = block("header", b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n");
+        let head = block("header", b"POST /hook HTTP/1.1\r\nX-Sig: abc\r\nX-Other: d\r\n\r\n");
+        let data = [&b"{\"a\":\r\n[\n\"\xc3\xbc\t\"]}\n"[..], b"61 62 63 ", b" "].concat();
+        let (first, rest) = data.split_at(11);
+        let text = format!(
+            "== Info: Trying\n{connect}{head}{}{}<= Recv header, 2 bytes\n0000: 48 54 HT\n",
+            block("data", first),
+            block("data", rest)
+        );
+        let timed = text.replace("=>", "12:04:49.123456 =>").replace('\n', "\r\n");
+        for text in [&text, &timed] {
+            let input = read(text.as_bytes()).unwrap().remove(0);
+            assert_eq!((&*input.method, &*input.target), ("POST", "/hook"));
+            assert_eq!(input.headers[0], ("X-Sig".to_owned(), b"abc".to_vec()));
+            assert_eq!(input.headers.len(), 2);
+            assert_eq!(input.body.as_deref(), Ok(&data[..]));
+        }
+        assert_eq!(
+            seen(&head),
+            r#"POST /hook ["X-Sig", "X-Other"] Err("the input has no body: pass it with --body")"#
+        );
+        // In the other form, text that looks like hex is text.
+        let ascii = "=> Send header, 9 bytes\n0000: POST / HTTP/1.1\n=> Send data, 9 bytes\n\
+                     0000: 61 62 63 \n";
+        assert_eq!(
+            read(ascii.as_bytes()).unwrap().remove(0).body.as_deref(),
+            Ok(&b"61 62 63 "[..])
+        );
+        let cut = text.replacen("0010: ", "cut: ", 1);
+        assert!(read(cut.as_bytes()).is_err());
+        let row = text.find("0010: ").unwrap();
+        let cut = format!("{}{}", &text[..row], &text[row + text[row..].find('\n').unwrap() + 1..]);
+        assert_eq!(
+            read(cut.as_bytes()).err().unwrap(),
+            "rows of the output of `curl --trace` are missing"
+        );
+    }
+
+    #[test]
+    fn the_data_of_a_query_is_no_body() {
+        for command in ["curl -v -G -d a=1 h", "curl -vGd @file h", "curl -v h"] {
+            let trace = "> GET /hook?a=1 HTTP/1.1\n> X-Sig: abc\n> \n< HTTP/1.1 401\n";
+            let expected = r#"GET /hook?a=1 ["X-Sig"] Ok("")"#;
+            assert_eq!(seen(&format!("$ {command}\n{trace}")), expected, "{command}");
+        }
+        let trace = "> GET / HTTP/1.1\n> Content-Length: 3\n> \n< HTTP/1.1 401\n";
+        assert!(seen(trace).ends_with("pass it with --body\")"));
     }
 }
