@@ -30,8 +30,9 @@ const MAX_HEADERS: usize = 12;
 
 /// Explains why a request is refused, and how to fix it
 ///
-/// FILE contains a raw HTTP request, the output of `curl -v`, a curl command, a HAR file or entry,
-/// or rows of `check`. A row brings its own scheme, secret and time; options take precedence.
+/// FILE contains a raw HTTP request, the output of `curl -v` or `curl --trace`, a curl command, a
+/// HAR file or entry, or rows of `check`. A row brings its own scheme, secret and time; options take
+/// precedence.
 ///
 /// Prints no secret, no signature and no byte of the body. Exits with 1 if a request is not valid,
 /// and with 2 on errors.

@@ -42,7 +42,8 @@ use clap::{
     version,
     after_help = "Exits with 0, with 1 if a check fails: a request that is not as expected or not \
                   valid, a failing row of `probe`, a response that is not 2xx; with 2 on errors; \
-                  and with 130 if Ctrl-C ends `send`."
+                  and with 130 if Ctrl-C ends `send`.\n\nThe variable SSL_CERT_FILE names a file of CA \
+                  certificates that are trusted in place of those of the system."
 )]
 struct Arguments {
     #[command(subcommand)]

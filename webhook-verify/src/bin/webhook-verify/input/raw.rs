@@ -12,7 +12,7 @@ pub(super) fn read(text: &[u8]) -> Result<Input, String> {
     let line = first_line(&mut rest).and_then(request_line);
     let line = line.ok_or(
         "the first line is no request line, such as `POST /webhook HTTP/1.1`; the input may be \
-         raw HTTP, the output of `curl -v`, a HAR entry, or a row of `check`",
+         raw HTTP, the output of `curl -v` or `curl --trace`, a HAR entry, or a row of `check`",
     )?;
     let mut headers = Vec::<(String, Vec<u8>)>::new();
     let mut indent = 0;
