@@ -21,7 +21,7 @@ fn config_text(error: &ConfigError) -> String {
 }
 
 /// Returns the option that sets what a method of the library sets.
-fn option_of<'o>(method: &'o str) -> &'o str {
+fn option_of(method: &str) -> &str {
     match method {
         "at" => "--now",
         "event_type" => "--event-type",

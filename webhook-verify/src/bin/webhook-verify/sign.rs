@@ -43,10 +43,10 @@ impl SignOptions {
     }
 
     /// Returns a signer of requests to `url`, which the sender was given, with its query.
-    pub(crate) fn signer(&self, scheme: Scheme, url: &str) -> Result<Signer, Failure> {
-        self.check_places(&scheme)?;
+    pub(crate) fn signer(&self, scheme: &Scheme, url: &str) -> Result<Signer, Failure> {
+        self.check_places(scheme)?;
         let signer = Signer::new(scheme.clone(), self.secret.secret()?)?;
-        require_shared_secret(&scheme)?;
+        require_shared_secret(scheme)?;
         let mut signer =
             signer.method(&self.method).target(target_of(url)).public_url(base_of(url));
         if let Some(event_type) = &self.event_type {
@@ -145,7 +145,7 @@ impl Sign {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         let (base, target) = (base_of(&self.url), target_of(&self.url));
         let scheme = self.options.scheme()?;
-        let mut signer = self.options.signer(scheme.clone(), &self.url)?;
+        let mut signer = self.options.signer(&scheme, &self.url)?;
         signer = signer.at(self.now.unwrap_or_else(|| SystemClock.now()));
         if self.gzip {
             check_compression(&scheme)?;

@@ -104,7 +104,7 @@ impl Send {
     fn prepare(&self) -> Result<Run, Failure> {
         let scheme = self.options.scheme()?;
         let to = self.to.to_string();
-        let signer = self.options.signer(scheme.clone(), self.url.as_deref().unwrap_or(&to))?;
+        let signer = self.options.signer(&scheme, self.url.as_deref().unwrap_or(&to))?;
         if let Some(id) = &self.id {
             check_header_value("--id", id)?;
             if scheme.describe().id.is_none() {
