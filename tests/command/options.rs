@@ -240,6 +240,31 @@ fn errors_name_options_and_no_code() {
     }
 }
 
+/// A recorded request has its values in fields.
+#[test]
+fn errors_about_rows_name_fields() {
+    let text_of = |content: &str| {
+        format!(
+            "name = \"acme\"\nsignature = {{ header = \"a\" }}\nsigned-content = \"{content}\"\n"
+        )
+    };
+    let file = scheme_file("row", &text_of("{parameter:app}.{body}"));
+    let plain = scheme_file("plain-row", &text_of("{body}"));
+    let target = Target::with_status(200);
+    let row = with(stripe(), "provider", json!("acme")).to_string();
+    for (file, more, said) in [
+        (&file, &[][..], "`parameters`: the scheme needs `app`"),
+        (&plain, &["--new-id"], "--new-id: the scheme has no delivery ID"),
+    ] {
+        let to = ["replay", "-", "--to", &*target.url(), "--fresh", "--scheme-file"];
+        let output = run(&[&to[..], &[file.to_str().unwrap()], more].concat(), row.as_bytes());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stdout).contains(said), "{output:?}");
+        fs::remove_file(file).unwrap();
+    }
+    assert!(target.requests().is_empty());
+}
+
 /// Returns the paths of Rust in a text, such as `Secret::exact`.
 fn code_of(text: &str) -> BTreeSet<&str> {
     let is_part = |char: char| char.is_alphanumeric() || char == '_' || char == ':';

@@ -77,10 +77,10 @@ impl<'r> Base<'r> {
         let mut signer = self.signer()?.at(now);
         if new_id {
             let id = ids::new_id(self.scheme()?, &self.request.body);
-            signer = signer.id(id.map_err(|error| errors::text(&*error))?);
+            signer = signer.id(id.map_err(|error| errors::text_of_row(&*error))?);
         }
         let signed = signer.sign_again(self.request.head(), self.request.body.clone());
-        self.request = signed.map_err(|error| errors::text(&error))?.into();
+        self.request = signed.map_err(|error| errors::text_of_row(&error))?.into();
         self.time = Some(now);
         Ok(())
     }
@@ -100,13 +100,13 @@ impl<'r> Base<'r> {
              variable WEBHOOK_SECRET",
         )?;
         let signer = Signer::new(scheme.clone(), secret.clone());
-        Ok(self.with_settings(signer.map_err(|error| errors::text(&error))?))
+        Ok(self.with_settings(signer.map_err(|error| errors::text_of_row(&error))?))
     }
 
     /// Returns a signer with another secret or private key.
     pub(super) fn wrong_signer(&self) -> Result<Signer, String> {
         let signer = Signer::generate(self.scheme()?.clone());
-        Ok(self.with_settings(signer.map_err(|error| errors::text(&error))?))
+        Ok(self.with_settings(signer.map_err(|error| errors::text_of_row(&error))?))
     }
 
     fn with_settings(&self, signer: Signer) -> Signer {
@@ -142,7 +142,7 @@ impl<'r> Base<'r> {
         if self.time.is_none() && self.scheme()?.tolerance().is_some() {
             builder = builder.tolerance(None);
         }
-        let verifier = builder.build().map_err(|error| errors::text(&error))?;
+        let verifier = builder.build().map_err(|error| errors::text_of_row(&error))?;
         Ok(Some(match verifier.verify(request.head(), request.body.clone()) {
             Ok(_) => "valid",
             Err(error) => error.reason(),
@@ -166,6 +166,6 @@ impl<'r> Base<'r> {
             return Ok(self.settings.options.secret.secret().into_iter().collect());
         }
         let secrets = self.recorded.secrets.iter().map(|secret| Secret::new(secret.as_str()));
-        secrets.collect::<Result<_, _>>().map_err(|error| errors::text(&error))
+        secrets.collect::<Result<_, _>>().map_err(|error| errors::text_of_row(&error))
     }
 }
