@@ -4,25 +4,27 @@ use std::{
     borrow::Cow,
     error::Error,
     ffi::OsStr,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header::HOST, uri::Authority};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    body::Incoming,
-    client::conn::http1,
-    rt::{Read, Write},
-    service::Service as _,
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Uri,
+    header::{HOST, InvalidHeaderValue},
+    uri::Authority,
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{client::legacy::connect::HttpConnector, service::TowerToHyperService};
-use tokio::time::{Instant, timeout};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 
-use crate::tls;
+use crate::connection::{self, Tls, port_of};
 
 /// The largest response body that is read, in bytes.
 const MAX_RESPONSE: usize = 1024 * 1024;
@@ -37,9 +39,7 @@ pub(crate) struct Client {
     /// The server. Its path and query are not used.
     to: Uri,
     host: HeaderValue,
-    http: TowerToHyperService<HttpConnector>,
-    /// `None` if the system has no CA certificates, which HTTP does not need.
-    https: Option<TowerToHyperService<HttpsConnector<HttpConnector>>>,
+    tls: Tls,
     idle: Arc<Mutex<Vec<Connection>>>,
     limit: Duration,
 }
@@ -59,23 +59,10 @@ pub(crate) struct Response {
 
 impl Client {
     /// Creates a client of the server in `to` that waits for a response for at most `limit`.
-    pub(crate) fn new(to: &Uri, limit: Duration) -> Result<Self, http::Error> {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        let mut tcp = http.clone();
-        tcp.enforce_http(false);
-        let https = tls::client_config().map(|config| {
-            let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-            https.enable_http1().wrap_connector(tcp)
-        });
-        Ok(Self {
-            host: host_of(to)?,
-            to: to.clone(),
-            http: TowerToHyperService::new(http),
-            https: https.map(TowerToHyperService::new),
-            idle: Arc::default(),
-            limit,
-        })
+    pub(crate) fn new(to: &Uri, limit: Duration) -> Result<Self, String> {
+        let host = host_of(to).map_err(|_| "the URL: no header can contain its host")?;
+        let tls = Tls::to(to).map_err(|error| format!("the URL: {error}"))?;
+        Ok(Self { host, to: to.clone(), tls, idle: Arc::default(), limit })
     }
 
     /// Sends a request, and reads the response. The error is a sentence without the request's
@@ -92,7 +79,8 @@ impl Client {
         let (connection, response) = match self.on_idle_connection(&request).await? {
             Some(sent) => sent,
             None => {
-                let mut connection = self.connect().await?;
+                let stream = self.connect().await.map_err(|error| error.to_string())?;
+                let mut connection = handshake(stream).await?;
                 let sent = connection.send_request(request).await;
                 (connection, sent.map_err(|error| reason(&error))?)
             }
@@ -137,15 +125,10 @@ impl Client {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self) -> Result<Connection, String> {
-        let to = self.to.clone();
-        match (to.scheme_str(), &self.https) {
-            (Some("https"), Some(https)) => {
-                handshake(https.call(to).await.map_err(|error| reason(&*error))?).await
-            }
-            (Some("https"), None) => Err(tls::NO_CERTIFICATES.into()),
-            _ => handshake(self.http.call(to).await.map_err(|error| reason(&error))?).await,
-        }
+    async fn connect(&self) -> io::Result<Box<dyn connection::Connection>> {
+        let stream = TcpStream::connect((connection::host_of(&self.to), port_of(&self.to))).await?;
+        stream.set_nodelay(true)?;
+        self.tls.connect(stream).await
     }
 
     /// Keeps a connection for another request.
@@ -163,23 +146,19 @@ impl Client {
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<Connection, String>
-where
-    S: Read + Write + Send + Unpin + 'static,
-{
-    let shaken = http1::handshake(stream).await;
+async fn handshake(stream: Box<dyn connection::Connection>) -> Result<Connection, String> {
+    let shaken = http1::handshake(TokioIo::new(stream)).await;
     let (connection, driver) = shaken.map_err(|error| reason(&error))?;
     tokio::spawn(driver);
     Ok(connection)
 }
 
 /// Returns the value of `Host`, without the default port.
-fn host_of(to: &Uri) -> Result<HeaderValue, http::Error> {
+fn host_of(to: &Uri) -> Result<HeaderValue, InvalidHeaderValue> {
     let host = to.host().unwrap_or_default();
     let default = if to.scheme_str() == Some("https") { 443 } else { 80 };
     let port = to.port_u16().filter(|port| *port != default);
-    let host = port.map_or(host.to_owned(), |port| format!("{host}:{port}"));
-    Ok(HeaderValue::try_from(host)?)
+    HeaderValue::try_from(port.map_or(host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 /// Reads up to [`MAX_RESPONSE`] bytes of a body. Returns whether there are more.

@@ -5,6 +5,7 @@
 mod check;
 mod client;
 mod completions;
+mod connection;
 mod errors;
 mod explain;
 mod ids;
@@ -25,7 +26,6 @@ mod send;
 mod sign;
 mod suggest;
 mod terminal;
-mod tls;
 mod values;
 
 use std::process::ExitCode;

@@ -1,16 +1,17 @@
 //! The receiver under test: its addresses, which are checked before anything is sent to them.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use http::{Uri, uri::Authority};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream, lookup_host},
     time::{Instant, timeout as within},
 };
-use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use crate::{Failure, tls};
+use crate::{
+    Failure,
+    connection::{Connection, Tls, host_of, port_of},
+};
 
 /// The longest time that the name server may take.
 const LOOKUP: Duration = Duration::from_secs(10);
@@ -18,16 +19,10 @@ const LOOKUP: Duration = Duration::from_secs(10);
 /// are about those that the receiver reads.
 const SEND_BUFFER: u32 = 64 * 1024;
 
-/// A connection to the receiver, with TLS or without.
-pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<C: AsyncRead + AsyncWrite + Send + Unpin> Connection for C {}
-
 /// A receiver, and the time that it has.
 pub(super) struct Target {
     addresses: Vec<SocketAddr>,
-    /// The name in the receiver's certificate, if the URL has the scheme `https`.
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Tls,
     /// The URL without its path.
     pub(super) origin: String,
     /// The value of the `Host` header.
@@ -49,12 +44,9 @@ impl Target {
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let authority = url.authority().map(Authority::as_str).unwrap_or_default();
-        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let (scheme, port, tls) = match url.scheme_str() {
-            Some("https") => ("https", 443, Some(tls_to(&host)?)),
-            _ => ("http", 80, None),
-        };
-        let found = within(LOOKUP, lookup_host((host, url.port_u16().unwrap_or(port))));
+        let scheme = url.scheme_str().unwrap_or("http");
+        let tls = Tls::to(url).map_err(|error| format!("the URL: {error}"))?;
+        let found = within(LOOKUP, lookup_host((host_of(url), port_of(url))));
         let found = found.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let addresses: Vec<_> =
             found.map_err(|error| format!("the URL: its host has no address: {error}"))?.collect();
@@ -81,12 +73,8 @@ impl Target {
     /// Connects to the first address that accepts a connection.
     pub(super) async fn connect(&self) -> io::Result<Box<dyn Connection>> {
         let stream = self.connect_tcp().await?;
-        let Some((connector, name)) = &self.tls else { return Ok(Box::new(stream)) };
-        let handshake = within(self.patience(), connector.connect(name.clone(), stream)).await;
-        match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(io::Error::new(error.kind(), tls::reason(&error))),
-        }
+        let handshake = within(self.patience(), self.tls.connect(stream)).await;
+        handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     async fn connect_tcp(&self) -> io::Result<TcpStream> {
@@ -118,12 +106,4 @@ impl Target {
     pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
-}
-
-/// Returns how to verify that a server has this host's certificate.
-fn tls_to(host: &str) -> Result<(TlsConnector, ServerName<'static>), Failure> {
-    let name = ServerName::try_from(host.to_owned());
-    let name = name.map_err(|_| "the URL: no certificate can have the name of its host")?;
-    let config = tls::client_config().ok_or(tls::NO_CERTIFICATES)?;
-    Ok((Arc::new(config).into(), name))
 }

@@ -1,0 +1,75 @@
+//! Connections to servers, with TLS or without.
+
+use std::{io, sync::Arc};
+
+use http::Uri;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, Error, RootCertStore, pki_types::ServerName},
+};
+
+/// A connection, with TLS or without.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<C: AsyncRead + AsyncWrite + Send + Unpin> Connection for C {}
+
+/// How to encrypt the connections to a server: not at all if its URL has the scheme `http`.
+#[derive(Clone)]
+pub(crate) struct Tls(Option<(TlsConnector, ServerName<'static>)>);
+
+impl Tls {
+    /// Returns how to encrypt the connections to a URL. For `https`, trusts the CA certificates of
+    /// the system, or those of the variables `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    pub(crate) fn to(url: &Uri) -> Result<Self, String> {
+        if url.scheme_str() != Some("https") {
+            return Ok(Self(None));
+        }
+        let name = ServerName::try_from(host_of(url).to_owned());
+        let name = name.map_err(|_| "no certificate can have the name of its host")?;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(
+                "no CA certificates: install those of the system, or set SSL_CERT_FILE to a \
+                        file of them"
+                    .into(),
+            );
+        }
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Ok(Self(Some((Arc::new(config).into(), name))))
+    }
+
+    /// Encrypts a connection. An error says what may help.
+    pub(crate) async fn connect(&self, stream: TcpStream) -> io::Result<Box<dyn Connection>> {
+        let Some((connector, name)) = &self.0 else { return Ok(Box::new(stream)) };
+        match connector.connect(name.clone(), stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(io::Error::new(error.kind(), reason(&error))),
+        }
+    }
+}
+
+/// Returns the host of a URL, without the brackets of an IPv6 address.
+pub(crate) fn host_of(url: &Uri) -> &str {
+    url.host().unwrap_or_default().trim_matches(['[', ']'])
+}
+
+/// Returns the port of a URL.
+pub(crate) fn port_of(url: &Uri) -> u16 {
+    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    url.port_u16().unwrap_or(default)
+}
+
+fn reason(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
+    match cause {
+        Some(Error::InvalidCertificate(_)) => {
+            format!("{error} (SSL_CERT_FILE names a file of CA certificates to trust)")
+        }
+        _ => format!("TLS: {error}"),
+    }
+}
