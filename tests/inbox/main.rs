@@ -8,6 +8,7 @@ mod commit;
 mod common;
 mod conditions;
 mod crashes;
+mod dead;
 mod groups;
 mod intake;
 mod leases;

@@ -19,7 +19,7 @@ use crate::claim::{ClaimKey, Owner, Settled, StoreError};
 /// ```text
 /// absent             --insert-->  waiting, attempt 0, due at once
 /// waiting, due       --lease-->   running, attempt + 1
-/// lease expired      --lease-->   running, attempt + 1      (or dead, if no attempt is left)
+/// lease expired      --lease-->   running, attempt + 1      (or the same, if no attempt is left)
 /// running, owner's   --extend-->  a new lease
 /// running, owner's   --settle-->  done, discarded, dead, or waiting again
 /// waiting, dead      --retry-->   waiting, due at once, with all attempts left
@@ -59,9 +59,12 @@ pub trait InboxStore: Send + Sync + 'static {
     ///
     /// An entry is due if it is waiting and its time has come, or if it is running and its lease
     /// has expired. If an entry's lease expired and it already had
-    /// [`max_attempts`](LeaseRequest::max_attempts) since an operator last retried it, it becomes
-    /// dead instead, with an error that says so. It counts towards `max`. A waiting entry is leased
-    /// however many attempts it had.
+    /// [`max_attempts`](LeaseRequest::max_attempts) since an operator last retried it, it is
+    /// [exhausted](Leased::exhausted): the request's owner gets a lease, but the attempt does not
+    /// rise, and no handler runs. The worker logs that the event is dead, and then settles the
+    /// entry as [`Verdict::Dead`]. If the reply is lost or the worker dies, a later lease returns
+    /// the entry again. It counts towards `max`. A waiting entry is leased however many attempts it
+    /// had.
     ///
     /// With an order, an entry is due only if, among the consumer's entries with the same order
     /// key, no earlier one is [unfinished](LeaseRequest::order) and no other one has a lease that
@@ -297,8 +300,8 @@ pub enum Order {
 pub struct Leased {
     /// The leased entries.
     pub events: Vec<LeasedEvent>,
-    /// The entries that became dead, because their last lease expired: event numbers, keys, and
-    /// numbers of attempts.
+    /// The entries whose last lease expired, and which have no attempt left. They are leased, to be
+    /// settled as dead: event numbers, keys, and numbers of attempts.
     pub exhausted: Vec<(i64, ClaimKey, u32)>,
 }
 

@@ -279,8 +279,18 @@ impl Lease {
 /// Entries that the worker has leased.
 struct Taken {
     events: Vec<(InboxEvent, watch::Receiver<Instant>)>,
-    /// How many entries the store returned, with those that are dead.
+    /// Those that have no attempt left.
+    exhausted: Vec<Exhausted>,
+    /// How many entries the store returned.
     count: usize,
+}
+
+/// A leased entry that is about to be dead.
+struct Exhausted {
+    holder: EntryHolder,
+    last: Attempt,
+    /// When the lease ends, by this process's clock.
+    end: Instant,
 }
 
 /// Removes a lease when its handler has ended or is dropped.
@@ -335,8 +345,13 @@ where
             let free = slots.num_permits();
             changes.mark_unchanged();
             let wait = match self.lease(free).await {
-                Ok(Taken { events, count }) => {
+                Ok(Taken { events, exhausted, count }) => {
                     pause = PAUSES[0];
+                    for entry in exhausted {
+                        if let Some(slot) = slots.split(1) {
+                            handlers.spawn(Arc::clone(&self).give_up(entry, slot));
+                        }
+                    }
                     // A shutdown does not drop the call itself, because it may take effect.
                     if unless(shutdown.as_mut(), ready(())).await.is_none() {
                         let events = events.into_iter().map(|(event, _)| event).collect();
@@ -424,21 +439,23 @@ where
         let requested_at = Instant::now();
         let Leased { events, exhausted } = within(*limit, store.lease(&request)).await?;
         let count = events.len() + exhausted.len();
-        for (_, key, number) in exhausted {
-            let last = Attempt { key, event_type: None, number };
-            let error = LEASE_EXPIRED.into();
-            self.notices.report(&last, &Outcome::Dead { error });
-        }
+        let end = self.end_of_lease(requested_at);
+        let holder = |number| EntryHolder { number, consumer: Arc::clone(&self.consumer), owner };
+        let exhausted = exhausted.into_iter().map(|(number, key, attempt)| {
+            let last = Attempt { key, event_type: None, number: attempt };
+            Exhausted { holder: holder(number), last, end }
+        });
+        let exhausted = exhausted.collect();
         let mut leases = self.leases();
         let leased = events.into_iter().map(|leased| {
             let number = leased.number;
-            let holder = EntryHolder { number, consumer: Arc::clone(&self.consumer), owner };
+            let holder = holder(number);
             let event = InboxEvent::new(self.inbox.clone(), holder, leased);
-            let (end, ends) = watch::channel(self.end_of_lease(requested_at));
+            let (end, ends) = watch::channel(end);
             leases.insert(number, Lease { event: event.clone(), end, is_settling: false });
             (event, ends)
         });
-        Ok(Taken { events: leased.collect(), count })
+        Ok(Taken { events: leased.collect(), exhausted, count })
     }
 
     /// Returns when a handler must have ended, for a lease that was requested at this time. The
@@ -454,10 +471,26 @@ where
         slot: OwnedSemaphorePermit,
     ) {
         self.attempt(&event, end, slot).await;
+        self.wake_next();
+    }
+
+    /// Wakes the workers of an inbox with an order: the next event with the same key may be due.
+    fn wake_next(&self) {
         if self.inbox.order() != Order::None {
-            // The next event with the same key may be due now.
             self.inbox.wake.changed.send_modify(|()| {});
         }
+    }
+
+    /// Logs that an event is dead, and records it. If that fails until the lease ends, or this
+    /// process dies, a later lease returns the entry, and its worker logs it again.
+    async fn give_up(self: Arc<Self>, entry: Exhausted, slot: OwnedSemaphorePermit) {
+        let Exhausted { holder, last, end } = entry;
+        let verdict = Verdict::Dead { error: LEASE_EXPIRED.to_owned() };
+        self.notices.report(&last, &Outcome::of(verdict.clone()));
+        let settled = self.settle(&holder, &verdict, || CommitState::Open);
+        let _ = timeout_at(end, settled).await;
+        drop(slot);
+        self.wake_next();
     }
 
     async fn attempt(
@@ -493,15 +526,26 @@ where
         // The handler's error may panic as well.
         let verdict = contain(|| ended.verdict(pause));
         let verdict = verdict.unwrap_or_else(|| Ended::Panicked.verdict(pause));
+        // First logged, then recorded: a process that dies in between, or loses the reply, must not
+        // leave a dead event that no log mentions. With a transaction that may have completed the
+        // event, only the store knows whether the event is dead.
+        let is_dead = matches!(verdict, Verdict::Dead { .. });
+        let is_reported = is_dead && event.commit_state() == CommitState::Open;
+        if is_reported {
+            self.notices.report(&attempt, &Outcome::of(verdict.clone()));
+        }
         held.begin_to_settle();
         // The store settles only entries whose transaction was rolled back.
-        let settled = before_end(end, self.settle(event, &verdict)).await;
+        let settled = self.settle(event.holder(), &verdict, || event.commit_state());
+        let settled = before_end(end, settled).await;
         drop(held);
         drop(slot);
         let outcome = match (settled, event.commit_state()) {
+            (Some(Recorded::Yes), _) if is_reported => return,
             (Some(Recorded::Yes), _) => Outcome::of(verdict),
             // A task of the handler has outlived it.
             (_, CommitState::Committed) => Outcome::Processed,
+            (Some(Recorded::Maybe), CommitState::Open) if is_reported => return,
             (Some(Recorded::No), CommitState::Open) => Outcome::Lost,
             (_, CommitState::Open | CommitState::Committing) => Outcome::Unknown,
         };
@@ -516,12 +560,16 @@ where
     }
 
     /// Records the result of an attempt. If the store fails, retries until the lease ends.
-    async fn settle(&self, event: &InboxEvent, verdict: &Verdict) -> Recorded {
+    async fn settle(
+        &self,
+        holder: &EntryHolder,
+        verdict: &Verdict,
+        commit_state: impl Fn() -> CommitState,
+    ) -> Recorded {
         let (mut pause, mut has_failed) = (PAUSES[0], false);
         loop {
-            let settlement =
-                Settlement { holder: event.holder().clone(), verdict: verdict.clone() };
-            let result = match event.commit_state() {
+            let settlement = Settlement { holder: holder.clone(), verdict: verdict.clone() };
+            let result = match commit_state() {
                 CommitState::Open if !has_failed => self.settle_in_batch(settlement).await,
                 // This entry may be the reason why the batch failed. Or the transaction may still
                 // lock it, which would delay a whole batch.

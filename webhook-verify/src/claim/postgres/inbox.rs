@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::statements::{LOCK_TABLES, RIGHTS, TableStatements};
-use crate::claim::sql::{LEASE_EXPIRED, Table};
+use crate::claim::sql::Table;
 
 /// The columns of an event, in the order in which `inbox::postgres` reads them. A time that was
 /// edited by hand may be infinite, which has no number.
@@ -74,9 +74,11 @@ const WINDOW: &str = "
     ORDER BY due_at, event
     LIMIT {window_size}";
 const WINDOW_SIZE: &str = "1000";
-/// The entries of this lease, if it is repeated because the connection ended before the reply:
-/// those that it leased, at the same attempt, and those that it found dead. A lease that is not
-/// repeated does not look for them.
+/// Marks a leased entry that has no attempt left, in place of its error, until its owner settles it as
+/// dead.
+const EXHAUSTED: &str = "the lease of the last attempt has expired, and the event is about to be dead";
+/// The entries of this lease, if it is repeated because the connection ended before the reply, at the
+/// same attempt. A lease that is not repeated does not look for them.
 const OWNED: &str = "owned AS MATERIALIZED (
   SELECT ARRAY(
     SELECT t.event
@@ -86,13 +88,6 @@ const OWNED: &str = "owned AS MATERIALIZED (
       AND t.due_at <= statement_timestamp() + $5::bigint * interval '1 ms'
       AND t.owner = $4::bytea
     ORDER BY t.due_at, t.event
-    FOR NO KEY UPDATE SKIP LOCKED
-  ) || ARRAY(
-    SELECT t.event
-    FROM {inbox_entry} t
-    WHERE $7::boolean AND t.endpoint = $1 AND t.consumer = $2 AND t.state = 2
-      AND t.owner = $4::bytea
-    ORDER BY t.event
     FOR NO KEY UPDATE SKIP LOCKED
   ) AS events
 )";
@@ -128,14 +123,6 @@ const UNPARK: &str = "UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp(
     WHERE n.state = 0 AND n.attempt = n.retried_at_attempt AND n.due_at > statement_timestamp()
     FOR NO KEY UPDATE OF n SKIP LOCKED
   )";
-/// Makes the entries due that follow those that a lease found dead, if dead entries are skipped.
-const UNPARK_SKIPPED: &str = ", locked AS MATERIALIZED (
-  SELECT event, $2::text AS consumer, $1::text AS endpoint, order_key, state
-  FROM leased
-  WHERE state = 2
-), following AS (
-  {unpark}
-)";
 /// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
 const CURSOR: &str = "('epoch'::timestamptz + $5::bigint * interval '1 us', $6::bigint)";
 /// The cursor after the examined rows.
@@ -253,15 +240,12 @@ impl InboxStatements {
         };
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
-        let lease = |due: &str, following, leased| {
-            let text = include_str!("inbox/lease_due.sql").replace("{following}", following);
-            let text = text.replace("{leased}", leased);
-            let due = due.replace("{owned}", OWNED);
-            [due, text.replace("{lease_expired}", LEASE_EXPIRED)].concat()
+        let lease = |due: &str, leased| {
+            let text = include_str!("inbox/lease_due.sql").replace("{leased}", leased);
+            [due.replace("{owned}", OWNED), text.replace("{exhausted}", EXHAUSTED)].concat()
         };
-        let in_order = |unfinished, following| {
-            let due = include_str!("inbox/lease_in_order.sql");
-            let text = lease(due, following, LEASED_OR_PARKED);
+        let in_order = |unfinished| {
+            let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
             sql(&text.replace("{unfinished}", unfinished))
         };
         let purge = |text: &str| {
@@ -280,9 +264,9 @@ impl InboxStatements {
         Self {
             table: table.inbox(),
             insert: sql(include_str!("inbox/insert.sql")),
-            lease: sql(&lease(include_str!("inbox/lease.sql"), "", "leased")),
-            lease_dead_blocks: in_order("3", ""),
-            lease_dead_is_skipped: in_order("2", UNPARK_SKIPPED),
+            lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
+            lease_dead_blocks: in_order("3"),
+            lease_dead_is_skipped: in_order("2"),
             remove_orphans: maintain(REMOVE_ORPHANS),
             extend: sql(include_str!("inbox/extend.sql")),
             settle: sql(include_str!("inbox/settle.sql")),

@@ -11,7 +11,7 @@ use super::values::{
 use crate::{
     claim::{
         Settled, StoreError,
-        sql::{LEASE_EXPIRED, digest, from_millis, millis},
+        sql::{digest, from_millis, millis},
         sqlite::{add, in_inbox},
     },
     inbox::{
@@ -31,8 +31,9 @@ const INSERT_ENTRIES: &str = r#"INSERT INTO "{inbox}_entry"
 const LEASE: &str = r#"UPDATE "{inbox}_entry"
   SET state = 1, attempt = min(max(attempt, 0), 4294967294) + 1, owner = ?2, due_at = ?3
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?4))"#;
-const EXHAUST: &str = r#"UPDATE "{inbox}_entry" SET state = 2, owner = NULL, error = ?2
-  WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?3))"#;
+/// A lease without an attempt, in which the owner settles the entry as dead.
+const EXHAUST: &str = r#"UPDATE "{inbox}_entry" SET owner = ?2, due_at = ?3
+  WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?4))"#;
 /// An expired lease of an entry with an order key is lost: another entry with the key may run.
 const EXTEND: &str = r#"UPDATE "{inbox}_entry" SET due_at = ?4
   WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1
@@ -122,17 +123,15 @@ impl Turn<'_> {
             due.state == RUNNING && attempts > max_attempts
         };
         let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
-        if !exhausted.is_empty() {
-            let mut arguments = texts(&[&request.consumer, LEASE_EXPIRED])?;
-            add(&mut arguments, json(&numbers(&exhausted))?)?;
-            self.change_rows(EXHAUST, arguments).await?;
-        }
-        if !leased.is_empty() {
+        for (sql, due) in [(EXHAUST, &exhausted), (LEASE, &leased)] {
+            if due.is_empty() {
+                continue;
+            }
             let mut arguments = texts(&[&request.consumer])?;
             add(&mut arguments, request.owner.as_bytes().to_vec())?;
             add(&mut arguments, millis(self.now.saturating_add(request.lease)))?;
-            add(&mut arguments, json(&numbers(&leased))?)?;
-            self.change_rows(LEASE, arguments).await?;
+            add(&mut arguments, json(&numbers(due))?)?;
+            self.change_rows(sql, arguments).await?;
         }
         // `Due` counts the next attempt, which an exhausted entry does not get.
         let key = |due: Due| (due.event.number, due.event.event.key, due.event.attempt - 1);

@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS {inbox_entry} (
   attempt integer NOT NULL,
   -- the attempts when an operator last retried it
   retried_at_attempt integer NOT NULL DEFAULT 0,
-  -- that of the lease, or of the lease that found the entry dead, until the next one
+  -- that of the lease, while running
   owner bytea CHECK (octet_length(owner) = 16),
   -- waiting: the time of the next attempt; running: the end of the lease
   due_at timestamptz NOT NULL,

@@ -1,18 +1,19 @@
 , leased AS (
   UPDATE {inbox_entry} t SET (state, attempt, owner, due_at, error) = (
     SELECT
-      CASE WHEN x.owned THEN t.state WHEN x.exhausted THEN 2 ELSE 1 END,
+      1,
       -- A number that was edited by hand stays within its type.
       CASE
         WHEN x.exhausted OR x.owned THEN t.attempt
         ELSE least(t.attempt, 2147483646) + 1
       END,
       $4::bytea,
+      (SELECT clock_timestamp()) + $5::bigint * interval '1 ms',
       CASE
-        WHEN x.exhausted OR t.state = 2 THEN t.due_at
-        ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
-      END,
-      CASE WHEN x.exhausted THEN '{lease_expired}' ELSE t.error END
+        WHEN x.exhausted THEN '{exhausted}'
+        WHEN x.owned THEN t.error
+        ELSE nullif(t.error, '{exhausted}')
+      END
     FROM (
       SELECT o.owned,
         t.state = 1 AND NOT o.owned AND t.attempt::bigint - t.retried_at_attempt >= $6::bigint
@@ -21,8 +22,10 @@
     ) x
   )
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
-  RETURNING t.event, t.state, t.attempt, t.retried_at_attempt, t.order_key
-){following}
+  RETURNING t.event, t.attempt, t.retried_at_attempt,
+    -- An exhausted entry is returned as dead.
+    CASE WHEN t.error = '{exhausted}' THEN 2::smallint ELSE t.state END AS state
+)
 -- If an event was deleted by hand, its columns are null.
 SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END, l.event,
   l.retried_at_attempt
