@@ -392,10 +392,10 @@ async fn a_lease_whose_reply_is_lost_returns_its_entries() {
     }
 }
 
-/// A lease finds entries dead, and its reply is lost. The store repeats it, and gets them again.
-/// Otherwise no worker would log them. It does not get one that an earlier lease found dead.
+/// A lease finds entries exhausted, and its reply is lost. The store repeats it, and gets them again,
+/// still as exhausted. It does not get one of an earlier lease.
 #[tokio::test]
-async fn a_lease_whose_reply_is_lost_returns_the_entries_that_it_found_dead() {
+async fn a_lease_whose_reply_is_lost_returns_its_exhausted_entries() {
     let orders = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped];
     for (order, events) in orders.into_iter().flat_map(|order| [(order, 4), (order, 2)]) {
         let site = Site::new().await;
@@ -411,21 +411,54 @@ async fn a_lease_whose_reply_is_lost_returns_the_entries_that_it_found_dead() {
         assert_eq!(lease(&site.store, 1).await.exhausted.len(), 1);
         site.insert((0..events).map(of_own_key).collect()).await;
         assert_eq!(lease(&site.store, 2).await.events.len(), 2);
-        site.age(2 * MINUTE).await;
+        site.execute("UPDATE {inbox}_entry SET due_at = now() WHERE event IN (2, 3)").await;
         let (store, proxy) = site.via_proxy(CONSUMER).await;
         proxy.cut_replies(1, 0);
         let leased = lease(&store, 8).await;
         assert_eq!(proxy.cuts(), 1);
-        let mut dead: Vec<_> = leased.exhausted.iter().map(|(number, ..)| *number).collect();
-        dead.sort_unstable();
-        assert_eq!(dead, [2, 3], "{order:?}");
+        let mut exhausted: Vec<_> = leased.exhausted.iter().map(|(number, ..)| *number).collect();
+        exhausted.sort_unstable();
+        assert_eq!(exhausted, [2, 3], "{order:?}");
         assert!(leased.exhausted.iter().all(|(.., attempt)| *attempt == 1), "{order:?}");
         let running = leased.events.iter().map(|event| event.number);
         assert!(running.eq(4..=i64::from(events) + 1), "{order:?}");
         // No other lease returns them.
         let again = lease(&site.store, 8).await;
         assert_eq!(again.exhausted.len(), 0, "{order:?}");
-        assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry WHERE state = 2").await, 3);
+        let running = "SELECT count(*) FROM {inbox}_entry WHERE state = 1 AND attempt = 1";
+        assert_eq!(site.count(running).await, i64::from(events) + 1);
+    }
+}
+
+/// An entry was dead because its lease expired, and an operator has retried it. Its new leases are
+/// attempts, up to the last, although its error says that a lease expired.
+#[tokio::test]
+async fn an_old_error_does_not_exhaust_a_retried_entry() {
+    let site = Site::new().await;
+    site.insert(vec![event(1)]).await;
+    let lease = async || {
+        let request = LeaseRequest { max_attempts: 1, ..request(1) };
+        let leased = site.store.lease(&request).await.unwrap();
+        let number = match (&leased.events[..], &leased.exhausted[..]) {
+            ([event], []) => event.number,
+            ([], [(number, ..)]) => *number,
+            other => panic!("{other:?}"),
+        };
+        (EntryHolder::new(number, CONSUMER, request.owner), !leased.exhausted.is_empty())
+    };
+    for _ in 0..3 {
+        assert!(!lease().await.1);
+        // The first worker that finds it exhausted dies.
+        for _ in 0..2 {
+            site.age(2 * MINUTE).await;
+            assert!(lease().await.1);
+        }
+        site.age(2 * MINUTE).await;
+        let (holder, _) = lease().await;
+        let error = "the lease of the last attempt has expired".to_owned();
+        assert_eq!(site.settle(&holder, Verdict::Dead { error }).await, Settled::Applied);
+        let dead = Filter::new(ENDPOINT, 1).state(EntryState::Dead);
+        assert_eq!(site.store.change(&dead, Change::Retry).await.unwrap(), 1);
     }
 }
 
@@ -684,7 +717,7 @@ async fn entries_without_events_hide_no_others() {
 /// An entry becomes dead because its last lease has expired, and dead entries are skipped. The next
 /// of the thousands that waited for it is due.
 #[tokio::test]
-async fn an_entry_that_a_lease_finds_dead_delays_no_other() {
+async fn an_exhausted_entry_delays_no_other_once_it_is_dead() {
     let site = Site::new().await;
     site.insert((0..2500).map(|number| event(number).ordered("key", None)).collect()).await;
     let lease = async || {
@@ -692,14 +725,23 @@ async fn an_entry_that_a_lease_finds_dead_delays_no_other() {
         request.order = Order::DeadIsSkipped;
         request.max_attempts = 1;
         let Leased { events, exhausted, .. } = site.store.lease(&request).await.unwrap();
-        let exhausted: Vec<_> = exhausted.iter().map(|(number, ..)| *number).collect();
-        (events.iter().map(|event| event.number).collect::<Vec<_>>(), exhausted)
+        let exhausted = exhausted.iter();
+        let exhausted =
+            exhausted.map(|(number, ..)| EntryHolder::new(*number, CONSUMER, request.owner));
+        let events: Vec<_> = events.iter().map(|event| event.number).collect();
+        (events, exhausted.collect::<Vec<_>>())
     };
     for number in 1..4 {
-        assert_eq!(lease().await, (vec![number], vec![]));
-        assert_eq!(lease().await, (vec![], vec![]));
+        let (events, exhausted) = lease().await;
+        assert_eq!((events, exhausted.len()), (vec![number], 0));
+        assert_eq!(lease().await.0, []);
         site.execute("UPDATE {inbox}_entry SET due_at = now() WHERE state = 1").await;
-        assert_eq!(lease().await, (vec![], vec![number]));
+        let (events, exhausted) = lease().await;
+        assert_eq!((events, exhausted.len(), exhausted[0].number), (vec![], 1, number));
+        let (events, others) = lease().await;
+        assert_eq!((events, others.len()), (vec![], 0));
+        let verdict = Verdict::Dead { error: "expired".to_owned() };
+        assert_eq!(site.settle(&exhausted[0], verdict).await, Settled::Applied);
     }
 }
 

@@ -72,15 +72,17 @@ faults! {
     TimeIsInSeconds: every_field_comes_back,
     NulIsRefused: nul_in_texts,
     NulInAnErrorIsRefused: nul_in_texts,
-    LeaseIgnoresMax: lease_up_to_max exhausted_entries_are_dead,
+    LeaseIgnoresMax: lease_up_to_max exhausted_entries_are_settled_as_dead,
     LeaseIsReversed: longest_due_first,
     LeaseIsByNumber: longest_due_first,
     LeaseRepeats: lease_up_to_max racing_leases_share_nothing,
     LeaseIsForNoTime: lease_up_to_max,
     LeaseNeverExpires: expired_leases_are_leased_again,
     AttemptStandsStill: attempts_rise_by_one expired_leases_are_leased_again,
-    NeverExhausted: exhausted_entries_are_dead,
-    ExhaustedWithoutAnError: exhausted_entries_are_dead,
+    NeverExhausted: exhausted_entries_are_settled_as_dead exhausted_entries_are_returned_again,
+    ExhaustedIsDead: exhausted_entries_are_settled_as_dead exhausted_entries_are_returned_again,
+    ExhaustedCountsAnAttempt: exhausted_entries_are_settled_as_dead
+        exhausted_entries_are_returned_again,
     WaitingIsExhausted: waiting_entries_have_another_attempt,
     ExtendDoesNothing: extend_counts_from_now a_late_extension_counts_if_nobody_took_over,
     ExtendAdds: extend_counts_from_now,
@@ -397,8 +399,17 @@ impl InboxStore for Faulty {
                 leased.events.iter_mut().for_each(|event| event.attempt = 1);
                 self.each_row(|row| row.attempts = row.attempts.min(1));
             }
-            Fault::ExhaustedWithoutAnError if !leased.exhausted.is_empty() => {
-                self.each_row(|row| row.error = None);
+            Fault::ExhaustedIsDead | Fault::ExhaustedCountsAnAttempt => {
+                for (number, ..) in &leased.exhausted {
+                    self.row(&EntryHolder::new(*number, &request.consumer, request.owner), |row| {
+                        if self.is(Fault::ExhaustedCountsAnAttempt) {
+                            row.attempts += 1;
+                        } else {
+                            row.state = EntryState::Dead;
+                            row.owner = None;
+                        }
+                    });
+                }
             }
             _ => {}
         }

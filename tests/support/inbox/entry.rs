@@ -32,7 +32,7 @@ pub enum Turn {
         /// The number of leases so far.
         attempt: u32,
     },
-    /// It is dead, because its last lease expired.
+    /// It has a new lease without an attempt, because its last one expired: it is about to be dead.
     Exhausted,
     /// It has not changed.
     NotDue,
@@ -71,7 +71,7 @@ impl Row {
         self.attempts - self.retried_at_attempt
     }
 
-    /// Leases the entry if it is due and has an attempt left.
+    /// Leases the entry if it is due.
     pub fn lease(
         &mut self,
         owner: Owner,
@@ -82,13 +82,13 @@ impl Row {
         if !self.is_due(now) {
             return Turn::NotDue;
         }
-        if self.state == EntryState::Running && self.attempts_since_retry() >= max_attempts {
-            self.enter(EntryState::Dead, now);
-            self.error = Some("the lease of the last attempt has expired".to_owned());
-            return Turn::Exhausted;
-        }
+        let is_exhausted =
+            self.state == EntryState::Running && self.attempts_since_retry() >= max_attempts;
         self.enter(EntryState::Running, now + lease);
         self.owner = Some(owner);
+        if is_exhausted {
+            return Turn::Exhausted;
+        }
         self.attempts += 1;
         Turn::Leased { attempt: self.attempts }
     }

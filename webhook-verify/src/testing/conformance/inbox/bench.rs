@@ -149,21 +149,25 @@ impl<'a, S: InboxStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         self.leases(&self.request(100)?, &[], 0, when).await.map(drop)
     }
 
-    /// Checks that exactly these entries become dead because their last lease expired, and none is
-    /// leased.
+    /// Checks that exactly these entries are leased without an attempt, because their last lease
+    /// expired, and that no others are. Returns their holders, in the order of the events.
     pub(super) async fn exhausts(
         &self,
         request: &LeaseRequest,
         expected: &[&NewEvent],
         when: &str,
-    ) -> CaseResult {
+    ) -> CaseResult<Vec<EntryHolder>> {
         let leased = self.lease(request).await?;
-        let mut dead: Vec<_> = leased.exhausted.iter().map(|(_, key, _)| *key.as_bytes()).collect();
-        let mut wanted: Vec<_> = keys(expected).map(|key| *key.as_bytes()).collect();
-        dead.sort_unstable();
-        wanted.sort_unstable();
-        let right = leased.events.is_empty() && dead == wanted;
-        is(right, when, &format!("{} exhausted entries alone", expected.len()), &leased)
+        let holder = |event: &NewEvent| {
+            let found = leased.exhausted.iter().find(|(_, key, _)| *key == event.event.key);
+            let (number, consumer) = (found?.0, Arc::clone(&request.consumer));
+            Some(EntryHolder { number, consumer, owner: request.owner })
+        };
+        let holders = expected.iter().map(|event| holder(event)).collect::<Option<Vec<_>>>();
+        let alone = leased.events.is_empty() && leased.exhausted.len() == expected.len();
+        let what = format!("{} exhausted entries alone", expected.len());
+        is(alone && holders.is_some(), when, &what, &leased)?;
+        Ok(holders.unwrap_or_default())
     }
 
     /// Settles the entries, and checks that there are as many results.

@@ -99,7 +99,7 @@ pub(super) async fn expired_leases_are_leased_again<S: InboxStore, A: AsyncFn(Du
     bench.is_shut_out(first, &old, "the former owner of a done entry").await
 }
 
-pub(super) async fn exhausted_entries_are_dead<S: InboxStore, A: AsyncFn(Duration)>(
+pub(super) async fn exhausted_entries_are_settled_as_dead<S: InboxStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {
     let events = bench.has_stored(3).await?;
@@ -112,7 +112,7 @@ pub(super) async fn exhausted_entries_are_dead<S: InboxStore, A: AsyncFn(Duratio
     bench.exhausts(&twice(bench.request(0)?), &[], "no entries").await?;
     // They count towards the maximum.
     let new = bench.has_stored(1).await?.remove(0);
-    bench.exhausts(&twice(bench.request(2)?), &all[..2], "two of three").await?;
+    let mut dead = bench.exhausts(&twice(bench.request(2)?), &all[..2], "two of three").await?;
     let request = twice(bench.request(9)?);
     let leased = bench.lease(&request).await?;
     let right = leased.exhausted.len() == 1
@@ -122,13 +122,43 @@ pub(super) async fn exhausted_entries_are_dead<S: InboxStore, A: AsyncFn(Duratio
     is(right, "the third and a new one", "one exhausted and one leased", &leased)?;
     let right = (leased.exhausted[0].0, leased.exhausted[0].2) == (last[2].number, 2);
     is(right, "an exhausted entry", "its number and 2 attempts", &leased)?;
-    for (event, holder) in events.iter().zip(&last) {
-        let entry = bench.is_in(event, EntryState::Dead, 2, "an exhausted entry").await?;
-        let says = entry.error.as_ref().is_some_and(|error| !error.is_empty());
-        is(says, "an exhausted entry", "an error", &entry)?;
-        bench.is_shut_out(event, holder, "the owner of the last lease").await?;
+    dead.push(EntryHolder { owner: request.owner, ..last[2].clone() });
+    bench.leases_nothing("exhausted entries").await?;
+    for ((event, former), owner) in events.iter().zip(&last).zip(&dead) {
+        bench.is_in(event, EntryState::Running, 2, "an exhausted entry").await?;
+        bench.is_shut_out(event, former, "the owner of the last attempt").await?;
+        let verdict = Verdict::Dead { error: "the lease has expired".to_owned() };
+        bench.settles(owner, &verdict, "the owner of an exhausted entry").await?;
+        let entry = bench.is_in(event, EntryState::Dead, 2, "a dead entry").await?;
+        let says = entry.error.as_deref() == Some("the lease has expired");
+        is(says, "a dead entry", "its error", &entry)?;
     }
     bench.leases_nothing("dead entries").await
+}
+
+/// The reply was lost, or the worker has died, before the entry was settled as dead.
+pub(super) async fn exhausted_entries_are_returned_again<S: InboxStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> CaseResult {
+    let event = bench.has_stored(1).await?.remove(0);
+    let once = |request: LeaseRequest| LeaseRequest { max_attempts: 1, ..request };
+    bench.leases_one(&once(bench.brief(1)?), &event, 1, "the only attempt").await?;
+    let mut former = None;
+    for _ in 0..3 {
+        bench.lapse().await;
+        let request = once(bench.brief(1)?);
+        let owner = bench.exhausts(&request, &[&event], "the end of the last lease").await?;
+        if let Some(former) = former.replace(owner[0].clone()) {
+            bench.is_shut_out(&event, &former, "the former owner").await?;
+        }
+    }
+    bench.lapse().await;
+    // The limit is that of the request.
+    let more = LeaseRequest { max_attempts: 2, ..bench.brief(1)? };
+    bench.leases_one(&more, &event, 2, "a request with more attempts").await?;
+    bench.lapse().await;
+    let more = LeaseRequest { max_attempts: 3, ..bench.request(1)? };
+    bench.leases_one(&more, &event, 3, "a request with still more attempts").await.map(drop)
 }
 
 pub(super) async fn waiting_entries_have_another_attempt<S: InboxStore, A: AsyncFn(Duration)>(

@@ -102,7 +102,8 @@ impl<'a, S: InboxStore> Suite<'a, S> {
                 endpoints_are_independent every_field_comes_back any_bytes_are_a_body
                 nul_in_texts racing_intakes_store_each_key_once announcing_is_possible;
             leases: lease_up_to_max longest_due_first attempts_rise_by_one not_due_yet
-                expired_leases_are_leased_again exhausted_entries_are_dead
+                expired_leases_are_leased_again exhausted_entries_are_settled_as_dead
+                exhausted_entries_are_returned_again
                 waiting_entries_have_another_attempt racing_leases_share_nothing
                 extend_counts_from_now a_late_extension_counts_if_nobody_took_over
                 a_lease_is_extended_or_taken_over extensions_in_order former_owners_extend_nothing;

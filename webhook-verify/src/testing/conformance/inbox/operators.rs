@@ -193,7 +193,7 @@ pub(super) async fn retry_starts_again<S: InboxStore, A: AsyncFn(Duration)>(
         is(right, "retried entries", &format!("both, with attempt {attempt} after 2"), &leased)?;
         bench.lapse().await;
     }
-    bench.exhausts(&request, &all, "retried entries without attempts left").await
+    bench.exhausts(&request, &all, "retried entries without attempts left").await.map(drop)
 }
 
 /// A waiting entry that is due stays before those that are due since then.

@@ -128,14 +128,14 @@ async fn kills<S: InboxStore, A: AsyncFn(Duration)>(
     expires: bool,
 ) -> CaseResult {
     let mut request = in_order(bench.brief(9)?, order);
-    let first = bench.leases_one(&request, event, 1, "the first").await?;
+    let mut first = bench.leases_one(&request, event, 1, "the first").await?;
     if expires {
         bench.lapse().await;
         request = LeaseRequest { max: 1, max_attempts: 1, ..in_order(bench.request(1)?, order) };
-        bench.exhausts(&request, &[event], "the end of the last lease").await?;
-    } else {
-        bench.settles(&first, &Verdict::Dead { error: "no".to_owned() }, "the first").await?;
+        first = bench.exhausts(&request, &[event], "the end of the last lease").await?.remove(0);
+        nothing(bench, order, "after an exhausted entry").await?;
     }
+    bench.settles(&first, &Verdict::Dead { error: "no".to_owned() }, "the first").await?;
     bench.is_in(event, EntryState::Dead, 1, "the first").await.map(drop)
 }
 
