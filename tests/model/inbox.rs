@@ -33,6 +33,7 @@ const SETTLED_ONCE: &str = "an attempt is settled at most once";
 const FINAL: &str = "a done or discarded entry does not change";
 const DONE_AFTER_SUCCESS: &str = "a done entry had a handler that succeeded";
 const DEAD_AFTER_ALL: &str = "a dead entry had all of its attempts";
+const DEAD_IS_LOGGED: &str = "a worker has logged a dead entry";
 const NOT_LOST: &str = "while an entry is unfinished, something goes on by itself";
 /// These states must be reachable. A model without them shows nothing.
 const ZOMBIE_AND_SUCCESSOR: &str = "a zombie meets its successor";
@@ -72,6 +73,10 @@ enum Flaw {
     NeverExpires,
     CompletesAtLease,
     DiesEarly,
+    /// A lease makes an exhausted entry dead itself.
+    DiesAtLease,
+    /// Logs that an entry is dead only after the reply to the call that records it.
+    LogsLate,
     ChangesRunning,
 }
 
@@ -95,6 +100,11 @@ enum Worker {
         extended: bool,
         /// It outlived its lease.
         overdue: bool,
+    },
+    /// It has leased an exhausted entry, to settle it as dead. No handler runs.
+    GivingUp {
+        owner: u8,
+        attempt: u8,
     },
 }
 
@@ -131,6 +141,8 @@ struct Seen {
     settled: bool,
     succeeded: bool,
     exhausted: bool,
+    /// Whether a worker has logged that the entry is dead, since an operator last retried it.
+    logged: bool,
     retried_dead: bool,
     late_settlement: bool,
     zombie_settled: bool,
@@ -195,7 +207,7 @@ impl State {
             f(owner);
         }
         for worker in &mut self.workers {
-            if let Worker::Running { owner, .. } = worker {
+            if let Worker::Running { owner, .. } | Worker::GivingUp { owner, .. } = worker {
                 f(owner);
             }
         }
@@ -234,7 +246,9 @@ impl State {
         let EntryState::Running = self.entry.state else { return false };
         self.entry.due_in == 1
             && self.workers.iter().any(|worker| match worker {
-                Worker::Running { owner, .. } => Some(*owner) == self.entry.owner,
+                Worker::Running { owner, .. } | Worker::GivingUp { owner, .. } => {
+                    Some(*owner) == self.entry.owner
+                }
                 Worker::Idle => false,
             })
     }
@@ -245,9 +259,9 @@ impl Inbox {
         self.flaw == Some(flaw)
     }
 
-    /// Makes a call, and checks the properties of the transition. Returns the attempt of a lease,
-    /// or that of the caller if its call took effect.
-    fn call(&self, state: &mut State, call: Call, owner: u8, attempt: u8) -> Option<u8> {
+    /// Makes a call, and checks the properties of the transition. Returns the worker after a lease,
+    /// or a running one if the call of a holder took effect.
+    fn call(&self, state: &mut State, call: Call, owner: u8, attempt: u8) -> Option<Worker> {
         let before = state.entry;
         let mut row = before.row();
         let mut by = OWNERS[usize::from(owner)];
@@ -270,6 +284,10 @@ impl Inbox {
         let settled = match call {
             Call::Lease => {
                 let turn = row.lease(by, TICK * LEASE.into(), max, NOW);
+                if self.has(Flaw::DiesAtLease) && turn == Turn::Exhausted {
+                    row.state = EntryState::Dead;
+                    row.owner = None;
+                }
                 if self.has(Flaw::CompletesAtLease) && turn != Turn::NotDue {
                     row.state = EntryState::Done;
                 }
@@ -315,10 +333,10 @@ impl Inbox {
         let all = before.row().attempts_since_retry() >= MAX_ATTEMPTS;
         let dies = state.entry.state == EntryState::Dead && before.state != EntryState::Dead;
         state.broke(DEAD_AFTER_ALL, dies && !all);
-        applied.then_some(attempt)
+        applied.then_some(Worker::Running { owner, attempt, extended: true, overdue: false })
     }
 
-    fn leased(&self, state: &mut State, before: Entry, turn: Turn, owner: u8) -> Option<u8> {
+    fn leased(&self, state: &mut State, before: Entry, turn: Turn, owner: u8) -> Option<Worker> {
         let runs = !state.seen.settled && state.seen.granted.is_some_and(|(_, left)| left > 0);
         let changed = turn != Turn::NotDue;
         state.broke(ONE_LEASE, runs && changed);
@@ -329,8 +347,9 @@ impl Inbox {
                 let attempts = before.row().attempts_since_retry();
                 state.broke(DEAD_AFTER_ALL, attempts < MAX_ATTEMPTS);
                 state.seen.exhausted = true;
-                state.seen.settled = true;
-                None
+                state.seen.granted = Some((owner, LEASE));
+                state.seen.settled = false;
+                Some(Worker::GivingUp { owner, attempt: before.attempts })
             }
             Turn::Leased { attempt } => {
                 let attempt = attempt.try_into().unwrap();
@@ -338,7 +357,7 @@ impl Inbox {
                 state.seen.attempt = attempt;
                 state.seen.granted = Some((owner, LEASE));
                 state.seen.settled = false;
-                Some(attempt)
+                Some(Worker::Running { owner, attempt, extended: false, overdue: false })
             }
         }
     }
@@ -351,7 +370,7 @@ impl Inbox {
         owner: u8,
         attempt: u8,
         fate: Fate,
-    ) -> Option<Option<u8>> {
+    ) -> Option<Option<Worker>> {
         match fate {
             Fate::Answered => return Some(self.call(state, call, owner, attempt)),
             Fate::ReplyLost => {
@@ -366,21 +385,27 @@ impl Inbox {
     }
 
     fn work(&self, state: &mut State, of: usize, call: Call, fate: Fate) {
-        let Worker::Running { owner, attempt, overdue, .. } = state.workers[of] else {
-            let owner = state.new_owner();
-            let leased = self.send(state, Call::Lease, owner, 0, fate).flatten();
-            if let Some(attempt) = leased {
-                let (extended, overdue) = (false, false);
-                state.workers[of] = Worker::Running { owner, attempt, extended, overdue };
+        let (owner, attempt) = match state.workers[of] {
+            Worker::Idle => {
+                let owner = state.new_owner();
+                let leased = self.send(state, Call::Lease, owner, 0, fate).flatten();
+                state.workers[of] = leased.unwrap_or(Worker::Idle);
+                return;
             }
-            return;
+            Worker::Running { owner, attempt, .. } | Worker::GivingUp { owner, attempt } => {
+                (owner, attempt)
+            }
         };
         // The effect of the handler, whether or not it can be recorded.
         state.seen.succeeded |= call == Call::Done;
+        let is_last = state.entry.row().attempts_since_retry() >= MAX_ATTEMPTS;
+        let dies = call == Call::Failed && is_last;
+        state.seen.logged |= dies && !self.has(Flaw::LogsLate);
         let reply = self.send(state, call, owner, attempt, fate);
-        state.workers[of] = match (call, reply) {
+        state.seen.logged |= dies && reply.flatten().is_some();
+        state.workers[of] = match (state.workers[of], call, reply) {
             // A worker whose lease is lost stops its handler. Without a reply, it goes on.
-            (Call::Extend, Some(Some(_)) | None) => {
+            (Worker::Running { overdue, .. }, Call::Extend, Some(Some(_)) | None) => {
                 let overdue = overdue && !matches!(reply, Some(Some(_)));
                 Worker::Running { owner, attempt, extended: true, overdue }
             }
@@ -406,6 +431,7 @@ impl Inbox {
             }
             if change == Change::Retry {
                 state.seen.retried_dead |= before.state == EntryState::Dead;
+                state.seen.logged = false;
             }
         }
         state.entry = Entry::of(&row);
@@ -440,6 +466,7 @@ impl Model for Inbox {
                 Worker::Running { extended: true, .. } => {
                     &[Call::Done, Call::Discarded, Call::Failed]
                 }
+                Worker::GivingUp { .. } => &[Call::Failed],
             };
             for call in calls {
                 actions.push(Action::Call(of, *call, Fate::Answered));
@@ -450,9 +477,11 @@ impl Model for Inbox {
                     }
                 }
             }
-            if may_fail && *worker != Worker::Idle {
+            if may_fail && matches!(worker, Worker::Running { .. }) {
                 // A worker that stops releases its entry.
                 actions.push(Action::Call(of, Call::Released, Fate::Answered));
+            }
+            if may_fail && *worker != Worker::Idle {
                 actions.push(Action::Crash(of));
             }
         }
@@ -528,6 +557,9 @@ impl Model for Inbox {
             Property::always(DONE_AFTER_SUCCESS, |_, state: &State| {
                 state.entry.state != EntryState::Done || state.seen.succeeded
             }),
+            Property::always(DEAD_IS_LOGGED, |_, state: &State| {
+                state.entry.state != EntryState::Dead || state.seen.logged
+            }),
             Property::always(NOT_LOST, |model: &Self, state: &State| {
                 let mut actions = Vec::new();
                 model.actions(state, &mut actions);
@@ -585,6 +617,8 @@ fn every_property_of_an_entry_can_fail() {
         (Flaw::NeverExpires, NOT_LOST),
         (Flaw::CompletesAtLease, DONE_AFTER_SUCCESS),
         (Flaw::DiesEarly, DEAD_AFTER_ALL),
+        (Flaw::DiesAtLease, DEAD_IS_LOGGED),
+        (Flaw::LogsLate, DEAD_IS_LOGGED),
         (Flaw::ChangesRunning, ONE_LEASE),
     ] {
         breaks(Inbox { flaw: Some(flaw), ..INBOX }, property);
