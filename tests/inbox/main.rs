@@ -13,6 +13,7 @@ mod groups;
 mod intake;
 mod leases;
 mod order;
+mod outages;
 mod postgres;
 mod sqlite;
 mod workers;
