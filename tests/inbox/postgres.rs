@@ -392,8 +392,8 @@ async fn a_lease_whose_reply_is_lost_returns_its_entries() {
     }
 }
 
-/// A lease finds entries exhausted, and its reply is lost. The store repeats it, and gets them again,
-/// still as exhausted. It does not get one of an earlier lease.
+/// A lease finds entries exhausted, and its reply is lost. The store repeats it, and gets them
+/// again, still as exhausted. It does not get one of an earlier lease.
 #[tokio::test]
 async fn a_lease_whose_reply_is_lost_returns_its_exhausted_entries() {
     let orders = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped];

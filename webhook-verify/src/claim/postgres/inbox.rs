@@ -74,11 +74,12 @@ const WINDOW: &str = "
     ORDER BY due_at, event
     LIMIT {window_size}";
 const WINDOW_SIZE: &str = "1000";
-/// Marks a leased entry that has no attempt left, in place of its error, until its owner settles it as
-/// dead.
-const EXHAUSTED: &str = "the lease of the last attempt has expired, and the event is about to be dead";
-/// The entries of this lease, if it is repeated because the connection ended before the reply, at the
-/// same attempt. A lease that is not repeated does not look for them.
+/// Marks a leased entry that has no attempt left, in place of its error, until its owner settles it
+/// as dead.
+const EXHAUSTED: &str =
+    "the lease of the last attempt has expired, and the event is about to be dead";
+/// The entries of this lease, if it is repeated because the connection ended before the reply, at
+/// the same attempt. A lease that is not repeated does not look for them.
 const OWNED: &str = "owned AS MATERIALIZED (
   SELECT ARRAY(
     SELECT t.event

@@ -30,7 +30,8 @@ use crate::claim::{
 pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
 /// The minimum time to wait for a new connection, or for a response on an open one.
 const SHORT: Duration = Duration::from_millis(500);
-/// How long the result of a look for an [`Obstacle`] counts, so that calls do not burden the server.
+/// How long the result of a look for an [`Obstacle`] counts, so that calls do not burden the
+/// server.
 const RECENT: Duration = Duration::from_secs(1);
 /// The minimum time limit of every second attempt to open a connection.
 const LONG: Duration = Duration::from_secs(3);
@@ -394,8 +395,8 @@ impl Link {
         drop(connection.detach());
     }
 
-    /// Takes a connection from the pool, or opens one, even if the caller has given up. If the server
-    /// accepts none, the caller gets the reason before its limit ends.
+    /// Takes a connection from the pool, or opens one, even if the caller has given up. If the
+    /// server accepts none, the caller gets the reason before its limit ends.
     ///
     /// Opening a connection may be slow, or the peer may be dead. So every other attempt ends soon,
     /// to connect as soon as the network is back. The rest get more time, and one of them at a time
@@ -421,8 +422,11 @@ impl Link {
         });
         let mut has_looked = false;
         let acquired = poll_fn(|cx| {
-            has_looked = has_looked || looking.as_mut().poll(cx).is_ready();
-            acquiring.as_mut().poll(cx)
+            let acquired = acquiring.as_mut().poll(cx);
+            if acquired.is_pending() {
+                has_looked = has_looked || looking.as_mut().poll(cx).is_ready();
+            }
+            acquired
         });
         match acquired.await.unwrap_or(Err(Error::PoolTimedOut)) {
             Err(Error::PoolTimedOut) if !has_looked => {
