@@ -149,8 +149,7 @@ impl<'a, S: InboxStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         self.leases(&self.request(100)?, &[], 0, when).await.map(drop)
     }
 
-    /// Checks that exactly these entries are leased without an attempt, because their last lease
-    /// expired, and that no others are. Returns their holders, in the order of the events.
+    /// Checks that only these entries are leased, and without an attempt. Returns their holders.
     pub(super) async fn exhausts(
         &self,
         request: &LeaseRequest,
@@ -158,15 +157,14 @@ impl<'a, S: InboxStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         when: &str,
     ) -> CaseResult<Vec<EntryHolder>> {
         let leased = self.lease(request).await?;
-        let holder = |event: &NewEvent| {
+        let holder = |event: &&NewEvent| {
             let found = leased.exhausted.iter().find(|(_, key, _)| *key == event.event.key);
-            let (number, consumer) = (found?.0, Arc::clone(&request.consumer));
-            Some(EntryHolder { number, consumer, owner: request.owner })
+            Some(EntryHolder::new(found?.0, &request.consumer, request.owner))
         };
-        let holders = expected.iter().map(|event| holder(event)).collect::<Option<Vec<_>>>();
+        let holders = expected.iter().map(holder).collect::<Option<Vec<_>>>();
         let alone = leased.events.is_empty() && leased.exhausted.len() == expected.len();
-        let what = format!("{} exhausted entries alone", expected.len());
-        is(alone && holders.is_some(), when, &what, &leased)?;
+        let right = alone && holders.is_some();
+        is(right, when, &format!("{} exhausted entries alone", expected.len()), &leased)?;
         Ok(holders.unwrap_or_default())
     }
 
