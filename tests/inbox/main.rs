@@ -13,7 +13,6 @@ mod groups;
 mod intake;
 mod leases;
 mod order;
-mod outages;
 mod postgres;
 mod sqlite;
 mod workers;

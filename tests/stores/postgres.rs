@@ -1,7 +1,6 @@
 //! Claims in a PostgreSQL server: a shared one, or one of their own for tests that stop it.
 
 mod faults;
-mod reasons;
 mod set_up;
 mod transactions;
 

@@ -38,8 +38,6 @@ const WATCH_AFTER: Duration = Duration::from_secs(60);
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// The pause after a refresh of the gauges is this many times as long as the refresh, at least.
 const COUNT_SHARE: u32 = 20;
-/// The limit of a refresh. It exceeds that of the stores, whose errors name the cause.
-const COUNT_LIMIT: Duration = Duration::from_secs(15);
 /// How long a shutdown waits, after the grace, until the results of handlers are recorded.
 const CLOSING: Duration = Duration::from_secs(10);
 /// How many bodies and events one purge removes.
@@ -717,7 +715,7 @@ where
         let mut gauges = Gauges::new(&self.inbox);
         loop {
             let begun = Instant::now();
-            match within(COUNT_LIMIT, self.inbox.stats()).await {
+            match within(self.inbox.timeout, self.inbox.stats()).await {
                 Ok(stats) => gauges.show(&stats),
                 Err(error) => {
                     let endpoint = &*self.inbox.endpoint;

@@ -1,7 +1,4 @@
 use std::{
-    future::{Future, poll_fn},
-    io,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -17,7 +14,7 @@ use sqlx::{
 };
 use tokio::{
     sync::{Mutex, Semaphore, oneshot},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use super::values::{Value, bound, written};
@@ -30,9 +27,6 @@ use crate::claim::{
 pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
 /// The minimum time to wait for a new connection, or for a response on an open one.
 const SHORT: Duration = Duration::from_millis(500);
-/// How long the result of a look for an [`Obstacle`] counts, so that calls do not burden the
-/// server.
-const RECENT: Duration = Duration::from_secs(1);
 /// The minimum time limit of every second attempt to open a connection.
 const LONG: Duration = Duration::from_secs(3);
 /// A setting that the server accepts when a connection opens, but no pooler does.
@@ -72,12 +66,7 @@ pub(crate) struct Link {
     acquired: AtomicU64,
     /// The permit to wait for a connection for as long as the pool allows.
     patient: Semaphore,
-    /// When the link last looked for what the pool hides, and what it found.
-    obstacle: Mutex<Option<(Instant, Option<Obstacle>)>>,
 }
-
-/// Why the server accepts no connection, without names from the URL.
-type Obstacle = (io::ErrorKind, String);
 
 /// Statements of this link that are cancelled together.
 struct Group {
@@ -127,21 +116,8 @@ impl Call {
     }
 }
 
-/// Sends a call's result from its task to its caller, once.
-struct Reply(Option<oneshot::Sender<Result<Vec<PgRow>, Error>>>);
-
-impl Reply {
-    fn send(&mut self, result: Result<Vec<PgRow>, Error>) {
-        if let Some(sender) = self.0.take() {
-            let _ = sender.send(result);
-        }
-    }
-
-    /// Returns whether the caller has an error already, or has given up.
-    fn is_closed(&self) -> bool {
-        self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
-}
+/// Sends a call's result from its task to its caller.
+type Reply = oneshot::Sender<Result<Vec<PgRow>, Error>>;
 
 impl Group {
     fn new(name: &str) -> Self {
@@ -174,7 +150,6 @@ impl Link {
             acquired: AtomicU64::new(0),
             // In a pool of one, no other call could reconnect during a long wait for a dead peer.
             patient: Semaphore::new(usize::from(size > 1)),
-            obstacle: Mutex::new(None),
         }
     }
 
@@ -279,7 +254,7 @@ impl Link {
         let limit = call.limit;
         let (reply, answer) = oneshot::channel();
         let link = Arc::clone(self);
-        tokio::spawn(async move { link.serve(call, Reply(Some(reply))).await });
+        tokio::spawn(async move { link.serve(call, reply).await });
         if !self.looked.load(Relaxed) {
             let link = Arc::clone(self);
             tokio::spawn(async move { link.look_for_pooler().await });
@@ -301,15 +276,15 @@ impl Link {
     ///   connection is ready for the caller's next one.
     /// * at `READ COMMITTED`, if the connection's default is stricter. With a stricter level, only
     ///   the first of several calls that race for a row succeeds.
-    async fn serve(self: &Arc<Self>, mut call: Call, mut reply: Reply) {
+    async fn serve(self: &Arc<Self>, mut call: Call, reply: Reply) {
         let limit = call.limit;
         // A statement is cancelled together with others whose callers may still wait. So each
         // statement may run for as long as the one with the longest limit.
         let longest = (call.group)(self).longest(limit);
         let mut tries = self.pool.size();
-        let mut connection = match self.acquire(limit, &mut reply).await {
+        let mut connection = match self.acquire(limit).await {
             Ok(connection) => connection,
-            Err(error) => return reply.send(Err(error)),
+            Err(error) => return drop(reply.send(Err(error))),
         };
         let error = loop {
             if call.slot.is_some() && reply.is_closed() {
@@ -327,12 +302,12 @@ impl Link {
             };
             let error = match timeout(and_a_quarter(longest), running).await {
                 Ok(Ok(rows)) => {
-                    reply.send(Ok(rows));
+                    let _ = reply.send(Ok(rows));
                     return give_back(connection, limit).await;
                 }
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    reply.send(Err(silent()));
+                    let _ = reply.send(Err(silent()));
                     return self.cancel(connection, &call).await;
                 }
             };
@@ -357,7 +332,7 @@ impl Link {
                 Some("25006") | None => break error,
                 // The statement failed, and the connection is still usable.
                 Some(_) => {
-                    reply.send(Err(error));
+                    let _ = reply.send(Err(error));
                     return give_back(connection, limit).await;
                 }
             }
@@ -365,12 +340,12 @@ impl Link {
             drop(connection.detach());
             connection = loop {
                 if tries == 0 {
-                    return reply.send(Err(error));
+                    return drop(reply.send(Err(error)));
                 }
                 tries -= 1;
-                let mut next = match self.acquire(limit, &mut reply).await {
+                let mut next = match self.acquire(limit).await {
                     Ok(next) => next,
-                    Err(error) => return reply.send(Err(error)),
+                    Err(error) => return drop(reply.send(Err(error))),
                 };
                 if matches!(timeout(limit, next.ping()).await, Ok(Ok(()))) {
                     break next;
@@ -386,26 +361,21 @@ impl Link {
                     }
                 }
                 OnLoss::Fail => {
-                    reply.send(Err(error));
+                    let _ = reply.send(Err(error));
                     return give_back(connection, limit).await;
                 }
             }
         };
-        reply.send(Err(error));
+        let _ = reply.send(Err(error));
         drop(connection.detach());
     }
 
-    /// Takes a connection from the pool, or opens one, even if the caller has given up. If the
-    /// server accepts none, the caller gets the reason before its limit ends.
+    /// Takes a connection from the pool, or opens one, even if the caller has given up.
     ///
     /// Opening a connection may be slow, or the peer may be dead. So every other attempt ends soon,
     /// to connect as soon as the network is back. The rest get more time, and one of them at a time
     /// gets as much as the pool allows.
-    async fn acquire(
-        &self,
-        limit: Duration,
-        reply: &mut Reply,
-    ) -> Result<PoolConnection<Postgres>, Error> {
+    async fn acquire(&self, limit: Duration) -> Result<PoolConnection<Postgres>, Error> {
         let (patience, _permit) = match self.acquired.fetch_add(1, Relaxed) % 2 {
             0 => (limit.max(SHORT), None),
             _ => match self.patient.try_acquire() {
@@ -413,47 +383,8 @@ impl Link {
                 Err(_) => (limit.saturating_mul(3).max(LONG), None),
             },
         };
-        let mut acquiring = pin!(timeout(patience, self.pool.acquire()));
-        let mut looking = pin!(async {
-            sleep(limit.mul_f64(0.75)).await;
-            if let Some(obstacle) = self.obstacle(limit / 8).await {
-                reply.send(Err(obstacle));
-            }
-        });
-        let mut has_looked = false;
-        let acquired = poll_fn(|cx| {
-            let acquired = acquiring.as_mut().poll(cx);
-            if acquired.is_pending() {
-                has_looked = has_looked || looking.as_mut().poll(cx).is_ready();
-            }
-            acquired
-        });
-        match acquired.await.unwrap_or(Err(Error::PoolTimedOut)) {
-            Err(Error::PoolTimedOut) if !has_looked => {
-                Err(self.obstacle(limit / 8).await.unwrap_or(Error::PoolTimedOut))
-            }
-            acquired => acquired,
-        }
-    }
-
-    /// Returns why the server accepts no connection, if the pool hides this: it waits for a server
-    /// that refuses connections, as if it was starting. Returns `None` if the server accepts
-    /// connections, or does not respond within the limit.
-    async fn obstacle(&self, limit: Duration) -> Option<Error> {
-        let mut last = self.obstacle.lock().await;
-        let found = match &*last {
-            Some((at, found)) if at.elapsed() < RECENT => found.clone(),
-            _ => {
-                let options = self.pool.connect_options();
-                let connected = timeout(limit.max(SHORT), async {
-                    PgConnection::connect_with(&options).await?.close().await
-                });
-                let found = connected.await.ok().and_then(|it| hidden(&it.err()?));
-                *last = Some((Instant::now(), found.clone()));
-                found
-            }
-        };
-        found.map(|(kind, text)| Error::Io(io::Error::new(kind, text)))
+        let acquired = timeout(patience, self.pool.acquire()).await;
+        acquired.unwrap_or(Err(Error::PoolTimedOut))
     }
 
     /// Cancels the statement on a connection on which the server is silent, for example because a
@@ -520,22 +451,7 @@ async fn give_back(mut connection: PoolConnection<Postgres>, limit: Duration) {
 }
 
 fn silent() -> Error {
-    Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer from the server"))
-}
-
-/// Returns the reason for which a server accepts no connection, if the pool retries because of it.
-/// The pool returns other errors itself.
-fn hidden(error: &Error) -> Option<Obstacle> {
-    match (error, code(error).as_deref()) {
-        (Error::Io(error), _) => Some((error.kind(), error.to_string())),
-        // cannot_connect_now
-        (_, Some("57P03")) => Some((io::ErrorKind::ConnectionRefused, "not ready".to_owned())),
-        // too_many_connections: the server's text may name the user
-        (_, Some("53300")) => {
-            Some((io::ErrorKind::ConnectionRefused, "too many connections".to_owned()))
-        }
-        _ => None,
-    }
+    Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the server"))
 }
 
 /// Returns an error if a transaction is open on a connection. sqlx leaves it open if the future of
