@@ -202,6 +202,10 @@ fn from_json(body: &[u8]) -> Vec<String> {
     };
     // The order of the text, since the parsed members are sorted.
     let order = Json::parse(body).map(|json| json.names()).unwrap_or_default();
+    // No form parser repeats a name, and each repetition would copy the last value.
+    if order.len() != members.len() {
+        return Vec::new();
+    }
     let pair = |name: &String| {
         let value = text(members.get(name)?)?;
         Some((name.clone().into_bytes(), Some(value.into_bytes())))
@@ -229,6 +233,7 @@ mod tests {
         }
         assert!(!texts.iter().any(|text| text == "b=%c3%a9+x&a=%7E*'&c"));
         assert!(from_json(br#"{"b":"x y","a":1}"#).contains(&"b=x+y&a=1".to_owned()));
+        assert!(from_json(br#"{"a":"1","a":"2"}"#).is_empty());
         assert_eq!(orders(b"a=1&b=2").len(), 2);
     }
 }
