@@ -100,6 +100,8 @@ pub(super) struct Case<'c> {
     pub(super) is_body_known: bool,
     /// The number of bytes of the body that arrived.
     pub(super) received: usize,
+    /// The minimum length of a token that is compared with the beginnings of the secrets, in bytes.
+    pub(super) min_cut_token: usize,
     /// The bodies of other requests.
     pub(super) others: &'c [Bytes],
     /// The query of the configured URL, with its question mark.

@@ -51,6 +51,12 @@ use crate::{
 /// A placeholder for a scheme that signs the URL, if no public URL is set.
 const UNKNOWN_URL: &str = "https://unknown.invalid/";
 
+/// The minimum length of a token that is called the beginning of a secret, in bytes.
+const MIN_CUT_TOKEN: usize = 4;
+/// The same in the log of a receiver. With a lower one, a client that can read the log, or measure
+/// the time of an explanation, could guess the secret byte by byte.
+const MIN_LOGGED_CUT_TOKEN: usize = 16;
+
 /// The limits of an explanation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Effort {
@@ -176,6 +182,7 @@ impl Explainer {
             received: body.len(),
             body,
             is_body_known: true,
+            min_cut_token: MIN_CUT_TOKEN,
             others: &self.others,
             query: self.query.as_deref(),
             work_left: Cell::new(Effort::LARGE.max_work),
@@ -240,6 +247,7 @@ pub(crate) fn explain_refusal(
         body: body.cloned().unwrap_or_default(),
         is_body_known: body.is_some(),
         received: refused.received,
+        min_cut_token: MIN_LOGGED_CUT_TOKEN,
         others: &[],
         query: None,
         work_left: Cell::new(effort.max_work),

@@ -255,7 +255,7 @@ pub(super) fn cut_token(case: &Case<'_>) -> Option<Finding> {
             let secret = key::bare_secret(secret).unwrap_or(secret);
             secret.len() > text.len() && secret.starts_with(text.as_bytes())
         };
-        text.len() >= 4 && case.settings.secrets.iter().any(starts)
+        text.len() >= case.min_cut_token && case.settings.secrets.iter().any(starts)
     };
     texts.iter().any(is_start).then(cut)
 }

@@ -152,6 +152,21 @@ fn a_refusal_without_its_body_is_explained_by_the_head() {
     assert_eq!(found.cause(), Cause::OtherSender, "{found}");
 }
 
+/// The log must not tell how many bytes of a guessed token are right.
+#[test]
+fn a_short_beginning_of_a_token_is_not_named_in_the_log() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let verifier = Verifier::new(scheme::GITLAB, secret).unwrap();
+    for (len, is_named) in [(4, false), (15, false), (16, true), (31, true)] {
+        let headers = [("x-gitlab-token", &secret[..len])];
+        let (head, error) = (RequestHead::new(&headers), VerifyError::TokenMismatch);
+        let logged = refused(&verifier, &head, Some("{}"), error, Effort::LARGE);
+        assert_eq!(logged.cause() == Cause::SignatureTruncated, is_named, "{len}: {logged}");
+        let explained = Explainer::new(scheme::GITLAB).secret(secret).explain(head, "{}").unwrap();
+        assert_eq!(explained.cause(), Cause::SignatureTruncated, "{len}: {explained}");
+    }
+}
+
 /// The log explains few refusals, and each at a limited cost: 4 MiB are hashed, or 16 signatures
 /// verified with a public key.
 #[test]
