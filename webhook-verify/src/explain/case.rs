@@ -139,9 +139,15 @@ impl<'c> Case<'c> {
         left.is_some()
     }
 
-    /// Returns whether any attempt can succeed. A signature needs the body that it covers.
+    /// Returns whether any attempt can succeed. All need a secret, and a signature needs the body that
+    /// it covers.
     pub(super) fn can_verify(&self) -> bool {
-        self.is_body_known || self.is_proof_in_head()
+        self.has_secrets() && (self.is_body_known || self.is_proof_in_head())
+    }
+
+    /// Returns whether there is a secret. A receiver may not have looked it up yet.
+    pub(super) fn has_secrets(&self) -> bool {
+        !self.settings.secrets.is_empty()
     }
 
     fn is_proof_in_head(&self) -> bool {

@@ -146,7 +146,11 @@ pub(super) fn no_match(case: &Case<'_>, error: VerifyError) -> Finding {
     if case.can_verify() {
         facts.push(format!("no attempted variant is valid: {}", tried(case)));
     } else {
-        facts.push("no variant was tried, because the body is too long or was not kept".to_owned());
+        let reason = match case.has_secrets() {
+            true => "the body is too long, or was not read or kept",
+            false => "there is no secret for this request",
+        };
+        facts.push(format!("no variant was tried, because {reason}"));
     }
     facts.extend(body::other_length(case));
     let signs_url = case.verifier.as_ref().is_some_and(Verifier::signs_url);

@@ -167,6 +167,23 @@ fn a_short_beginning_of_a_token_is_not_named_in_the_log() {
     }
 }
 
+/// A receiver refuses some requests before it looks up their secrets.
+#[test]
+#[cfg(all(feature = "jwt", feature = "ecdsa"))]
+fn a_refusal_without_secrets_is_explained_by_the_head() {
+    let signer = Signer::generate(scheme::PLAID).unwrap();
+    let request = signer.at(NOW - Duration::from_secs(3600)).sign("{}").unwrap();
+    let verifier = Verifier::builder(scheme::PLAID).clock(|| NOW);
+    let verifier = verifier.build_without_secrets().unwrap();
+    let head = RequestHead::new(&request.headers);
+    let error = VerifyError::TimestampTooOld { seconds: 3600 };
+    let found = refused(&verifier, &head, None, error, Effort::SMALL);
+    assert_eq!(found.cause(), Cause::TimestampOld, "{found}");
+    let found = refused(&verifier, &head, Some("{}"), VerifyError::UnknownKey, Effort::SMALL);
+    assert_eq!(found.cause(), Cause::NoMatch, "{found}");
+    assert!(found.detail().contains("there is no secret"), "{found}");
+}
+
 /// The log explains few refusals, and each at a limited cost: 4 MiB are hashed, or 16 signatures
 /// verified with a public key.
 #[test]
