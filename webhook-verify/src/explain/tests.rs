@@ -184,6 +184,15 @@ fn a_refusal_without_secrets_is_explained_by_the_head() {
     assert!(found.detail().contains("there is no secret"), "{found}");
 }
 
+#[test]
+fn the_form_of_a_signature_is_explained_without_secrets() {
+    let request = signed(scheme::HOST_UK_CORE_API, "{}");
+    let verifier = Verifier::builder(scheme::GENERIC_HEX).build_keyless().unwrap();
+    let (head, error) = (RequestHead::new(&request.headers), VerifyError::MalformedSignature);
+    let found = refused(&verifier, &head, None, error, Effort::SMALL);
+    assert!(found.detail().contains("the form of `host-uk-core-api`"), "{found}");
+}
+
 /// The log explains few refusals, and each at a limited cost: 4 MiB are hashed, or 16 signatures
 /// verified with a public key.
 #[test]
