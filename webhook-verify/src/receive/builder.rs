@@ -121,13 +121,13 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Explains refusals in the log with the same attempts as [`Explainer`](crate::explain). For
-    /// development only.
+    /// Explains refusals in the log with the same attempts as
+    /// [`Explainer`](crate::explain::Explainer). For development only.
     ///
     /// Without this, the fields `cause`, `hint` and `fix` of the log are the result of fewer
-    /// attempts: 4 MiB are hashed at most, and no body over 64 KiB. With it, it is 48 MiB, and no
-    /// body over 1 MiB. Anyone who can reach the endpoint can cause this work, so
-    /// [`build`](Self::build) returns an error in release builds.
+    /// attempts. For each refusal in the log, the receiver hashes at most 4 MiB, and skips bodies over
+    /// 64 KiB. With it, the limits are 48 MiB and 1 MiB. Anyone who can reach the endpoint can cause
+    /// this work, so [`build`](Self::build) returns an error in release builds.
     #[cfg(feature = "explain")]
     pub fn explain_refusals(mut self) -> Self {
         self.effort = Effort::LARGE;
