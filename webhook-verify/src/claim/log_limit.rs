@@ -15,8 +15,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// are fixed texts, so memory is bounded.
 ///
 /// Does not use the verifier's clock, because users may set it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LogLimit {
+    /// The largest number of lines at once.
+    burst: u32,
     clock: MonotonicClock,
     entries: Mutex<Vec<Entry>>,
 }
@@ -29,7 +31,17 @@ struct Entry {
     suppressed: u64,
 }
 
+impl Default for LogLimit {
+    fn default() -> Self {
+        Self::with_burst(BURST)
+    }
+}
+
 impl LogLimit {
+    pub(crate) fn with_burst(burst: u32) -> Self {
+        Self { burst, clock: MonotonicClock::default(), entries: Mutex::default() }
+    }
+
     /// Returns the number of lines suppressed since the last one, if a line may be logged now.
     pub(crate) fn admit(&self, reason: &'static str) -> Option<u64> {
         self.admit_at(reason, self.clock.now())
@@ -43,7 +55,7 @@ impl LogLimit {
         });
         let entry = &mut entries[index];
         let full_at = entry.full_at.max(now) + PERIOD;
-        if full_at > now + PERIOD * BURST {
+        if full_at > now + PERIOD * self.burst {
             entry.suppressed += 1;
             return None;
         }

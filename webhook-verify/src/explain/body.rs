@@ -51,14 +51,42 @@ fn wrapped(case: &Case<'_>) -> Option<Finding> {
         let plain = [("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&lt;", "<")];
         let plain = plain.iter().chain(&[("&gt;", ">"), ("&amp;", "&")]);
         let unescaped = plain.fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        if unescaped != text && super::form::is_form(body) {
+            return case.holds_with_body(unescaped).then(super::form::reencoded);
+        }
         bodies.extend((unescaped != text).then(|| unescaped.into_bytes()));
+    }
+    bodies.extend(event_of_gateway(body));
+    // WordPress adds these backslashes.
+    if body.starts_with(br#"{\""#) || body.starts_with(br#"[{\""#) {
+        bodies.push(without_slashes(body));
     }
     bodies.into_iter().any(|body| case.holds_with_body(body)).then(|| {
         rewritten(
-            "the request is valid with the body decoded from base64, a JSON string, a buffer or \
-             HTML",
+            "the request is valid with the body decoded from base64, a JSON string, a buffer, an \
+             event of a gateway, HTML or added backslashes",
         )
     })
+}
+
+/// Returns the body in an event of an API gateway: `{"body":"…","isBase64Encoded":false}`.
+fn event_of_gateway(json: &[u8]) -> Option<Vec<u8>> {
+    let event: serde_json::Value = serde_json::from_slice(json).ok()?;
+    let body = event.get("body")?.as_str()?.as_bytes();
+    match event.get("isBase64Encoded").and_then(serde_json::Value::as_bool) {
+        Some(true) => Some(base64_to_vec(body)?.to_vec()),
+        _ => Some(body.to_vec()),
+    }
+}
+
+/// Removes the backslashes that PHP's `addslashes` adds.
+fn without_slashes(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        out.extend(if byte == b'\\' { bytes.next() } else { Some(byte) });
+    }
+    out
 }
 
 /// Reads a buffer of Node.js in JSON: `{"type":"Buffer","data":[…]}`.
@@ -76,6 +104,11 @@ fn final_line_break(case: &Case<'_>) -> Option<Finding> {
     bodies.extend(body.strip_suffix(b"\n"));
     bodies.extend(body.strip_suffix(b"\r\n"));
     bodies.extend((bare.len() < body.len()).then_some(bare));
+    let trimmed = std::str::from_utf8(body).map_or(bare, |text| text.trim().as_bytes());
+    bodies.extend((trimmed.len() < bare.len()).then_some(trimmed));
+    // What old programs put at the end of a file.
+    bodies.extend(body.strip_suffix(b"\0"));
+    bodies.extend(body.strip_suffix(b"\x1a"));
     if bodies.into_iter().any(|bare| case.holds_with_body(bare.to_vec())) {
         return Some(Finding::new(
             Cause::BodyFinalNewline,
@@ -95,11 +128,13 @@ fn final_line_break(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn byte_order_mark(case: &Case<'_>) -> Option<Finding> {
-    let changed = match case.body.strip_prefix(BOM) {
-        Some(bare) => bare.to_vec(),
-        None => [BOM, &case.body].concat(),
-    };
-    let had = case.body.starts_with(BOM);
+    // One that was read as Latin-1 text, or several.
+    let mut bare = case.body.strip_prefix("\u{ef}\u{bb}\u{bf}".as_bytes()).unwrap_or(&case.body);
+    while let Some(rest) = bare.strip_prefix(BOM) {
+        bare = rest;
+    }
+    let had = bare.len() < case.body.len();
+    let changed = if had { bare.to_vec() } else { [BOM, bare].concat() };
     // Editors that add the mark add a final line break and convert line breaks as well.
     let unix = replace(&changed, b"\r\n", b"\n");
     let bodies = [changed.trim_ascii_end().to_vec(), unix.trim_ascii_end().to_vec(), unix, changed];
@@ -113,7 +148,9 @@ fn byte_order_mark(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn line_endings(case: &Case<'_>) -> Option<Finding> {
-    let unix = replace(&replace(&case.body, b"\r\n", b"\n"), b"\r", b"\n");
+    // A CRLF may have been converted once more.
+    let unix = replace(&replace(&case.body, b"\r\r\n", b"\n"), b"\r\n", b"\n");
+    let unix = replace(&unix, b"\r", b"\n");
     let windows = replace(&unix, b"\n", b"\r\n");
     let mac = replace(&unix, b"\n", b"\r");
     let mut bodies = Vec::new();
@@ -126,6 +163,8 @@ fn line_endings(case: &Case<'_>) -> Option<Finding> {
     let unix = replace(&replace(&case.body, b"%0D%0A", b"%0A"), b"%0d%0a", b"%0a");
     let upper = replace(&unix, b"%0A", b"%0D%0A");
     bodies.push((replace(&upper, b"%0a", b"%0d%0a"), "CRLF"));
+    // Line breaks in an escaped form.
+    bodies.push((replace(&case.body, b"\\n", b"\n"), "LF"));
     bodies.push((unix, "LF"));
     bodies.retain(|(body, _)| *body != case.body);
     let (_, name) = bodies.into_iter().find(|(body, _)| case.holds_with_body(body.clone()))?;
@@ -151,7 +190,13 @@ fn decompressed(case: &Case<'_>) -> Option<Finding> {
 /// Returns the body decompressed, or compressed as common programs do.
 fn compressions(case: &Case<'_>) -> Vec<Vec<u8>> {
     let mut bodies = gzip(case);
-    bodies.extend(decode_all(&case.body, MAX_DECODED));
+    for decoded in decode_all(&case.body, MAX_DECODED) {
+        // A body may be compressed twice.
+        if has_mark(&decoded) {
+            bodies.extend(decode_all(&decoded, MAX_DECODED));
+        }
+        bodies.push(decoded);
+    }
     bodies
 }
 
@@ -200,7 +245,7 @@ fn reserialized(case: &Case<'_>) -> Option<Finding> {
     if let Json::Array(items) = &json {
         for escapes in &Escapes::ALL[..5] {
             let style =
-                Style { layout: Layout::ALL[0], escapes: *escapes, numbers: Numbers::AsTheyAre };
+                Style { layout: Layout::COMMON[0], escapes: *escapes, numbers: Numbers::AsTheyAre };
             let lines: Vec<_> = items.iter().map(|item| style.write(item)).collect();
             // SendGrid puts each event on its own line.
             let lines = format!("[{}]\r\n", lines.join(",\r\n"));
@@ -210,18 +255,13 @@ fn reserialized(case: &Case<'_>) -> Option<Finding> {
         }
     }
     for (json, order) in [(&json, ""), (&sorted, ", sorted by names")] {
-        for escapes in Escapes::ALL {
-            for layout in Layout::ALL {
-                let style = Style { layout, escapes, numbers: Numbers::AsTheyAre };
-                if holds(case, json, style) {
-                    return Some(reserialized_as(style, order));
-                }
-            }
+        if let Some(style) = Style::all().find(|style| holds(case, json, *style)) {
+            return Some(reserialized_as(style, order));
         }
     }
     for numbers in [Numbers::WithPoint, Numbers::TwoDigits, Numbers::Whole] {
         for escapes in &Escapes::ALL[..5] {
-            for layout in &Layout::ALL[..3] {
+            for layout in &Layout::COMMON[..3] {
                 let style = Style { layout: *layout, escapes: *escapes, numbers };
                 if holds(case, &json, style) {
                     return Some(reserialized_as(style, ", with numbers written in another way"));
@@ -244,7 +284,7 @@ pub(super) fn reordered(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     for escapes in &Escapes::ALL[..3] {
-        for layout in &Layout::ALL[..3] {
+        for layout in &Layout::COMMON[..3] {
             let style = Style { layout: *layout, escapes: *escapes, numbers: Numbers::AsTheyAre };
             let is_it = |mut number| {
                 // Copying costs as much as writing.
@@ -296,15 +336,17 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
     if !case.reads_body() {
         return None;
     }
-    if body.is_empty() {
+    if body.trim_ascii().is_empty() {
         let is_post = !matches!(case.head.method_text(), "GET" | "HEAD" | "OPTIONS" | "DELETE");
         let had_body = is_post || case.header("content-type").is_some();
         return had_body.then(|| consumed("the body is empty".to_owned()));
     }
-    if body.trim_ascii() == b"[object Object]" {
-        return Some(rewritten(
-            "the body is `[object Object]`: JavaScript converted an object to text",
-        ));
+    if let Some(program) = printed_by(body) {
+        return Some(rewritten(format!("the body is an object as {program} prints it, not JSON")));
+    }
+    let empties = [&b"{}"[..], b"[]", b"null", b"\"\"", b"undefined"];
+    if declared.is_some_and(|len| len > body.len()) && empties.contains(&body.trim_ascii()) {
+        return Some(consumed("the body is that of a parser that found none".to_owned()));
     }
     if is_coded && !is_compressed(body) {
         return Some(Finding::new(
@@ -314,15 +356,15 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
         ));
     }
     let is_cut = super::form::is_form(body) && super::form::is_cut(body);
-    if Json::is_cut(body) || is_cut || multipart_is_cut(case) {
+    if Json::is_cut(body) || is_cut || multipart_is_cut(case) || lacks_start(case) {
         return Some(truncated(declared, body.len()));
     }
     let text = std::str::from_utf8(body);
-    let is_text = !is_compressed(body) && !body.contains(&0);
-    if text.is_err() && is_text || text.is_ok_and(|text| text.contains('\u{fffd}')) {
+    if text.is_err() && looks_like_text(case) || text.is_ok_and(|text| text.contains('\u{fffd}')) {
         return Some(Finding::new(
             Cause::BodyCharset,
-            "verify the bytes of the body exactly as they arrived, without decoding them as text",
+            "verify the bytes of the body exactly as they arrived, without decoding them as text; if \
+             the sender sends them like this, compare the secret",
             "the body is not valid UTF-8, or contains the replacement character",
         ));
     }
@@ -343,7 +385,10 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
     let is_short = case.scheme().signs_body() && body.len() <= MAX_DECODED;
     let json = if is_short { Json::parse(body)? } else { return None };
     (json.chance_of_order() < CHANCE).then(|| {
-        rewritten(
+        Finding::new(
+            Cause::BodyReserialized,
+            "verify the raw bytes of the body, before any JSON parser; if the sender sorts the \
+             members itself, compare the secret",
             "the members of all objects are sorted by their names, so their order may be lost",
         )
     })
@@ -375,6 +420,14 @@ fn rewritten(detail: impl Into<std::borrow::Cow<'static, str>>) -> Finding {
     )
 }
 
+/// Returns whether the body ends like a JSON object or array, but does not begin like JSON.
+fn lacks_start(case: &Case<'_>) -> bool {
+    let body = case.body.trim_ascii();
+    let is_json = case.header("content-type").is_some_and(|it| it.contains("json"));
+    let is_end = body.last().is_some_and(|last| b"}]".contains(last));
+    is_json && is_end && !body.starts_with(b"{") && !body.starts_with(b"[")
+}
+
 fn multipart_is_cut(case: &Case<'_>) -> bool {
     let boundary = case.header("content-type").and_then(|value| {
         let (kind, rest) = value.split_once(';')?;
@@ -388,12 +441,47 @@ fn multipart_is_cut(case: &Case<'_>) -> bool {
     })
 }
 
+/// Returns the program that prints an object like this.
+fn printed_by(body: &[u8]) -> Option<&'static str> {
+    let body = body.trim_ascii();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let after_name = body.strip_prefix(b"{").map(|rest| rest.trim_ascii_start());
+    let after_name = after_name.and_then(|rest| {
+        let len = rest.iter().take_while(|byte| is_name(byte)).count();
+        rest.get(len).filter(|_| len > 0)
+    });
+    Some(match body {
+        b"[object Object]" => "JavaScript",
+        _ if body.starts_with(b"{'") || body.starts_with(b"[{'") => "Python",
+        _ if body.starts_with(b"{\"") && memchr::memmem::find(body, b"\"=>").is_some() => "Ruby",
+        _ if body.starts_with(b"map[") => "Go",
+        _ if body.starts_with(b"Array\n(") || body.starts_with(b"array(") => "PHP",
+        _ if body.ends_with(b"}") && after_name == Some(&b'=') => "Java",
+        _ => return None,
+    })
+}
+
+/// Returns whether a body that is not UTF-8 is text in another character set.
+fn looks_like_text(case: &Case<'_>) -> bool {
+    let body = case.body.trim_ascii_start();
+    let starts = [b'{', b'[', b'<'].iter().any(|start| body.first() == Some(start));
+    let is_text = case.header("content-type").is_some_and(|value| {
+        let value = value.to_ascii_lowercase();
+        ["text/", "json", "xml", "form-urlencoded"].iter().any(|kind| value.contains(kind))
+    });
+    !body.contains(&0) && !has_mark(body) && (starts || is_text)
+}
+
 /// Returns whether a body begins like gzip, zlib or Zstandard.
-fn is_compressed(body: &[u8]) -> bool {
+fn has_mark(body: &[u8]) -> bool {
     let starts: [&[u8]; 5] =
         [b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda", b"\x28\xb5\x2f\xfd"];
-    // Brotli has no mark, but is seldom text.
-    starts.iter().any(|start| body.starts_with(start)) || std::str::from_utf8(body).is_err()
+    starts.iter().any(|start| body.starts_with(start))
+}
+
+/// Returns whether a body may be compressed. Brotli has no mark, but is seldom text.
+fn is_compressed(body: &[u8]) -> bool {
+    has_mark(body) || std::str::from_utf8(body).is_err()
 }
 
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {

@@ -11,8 +11,14 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     if let Ok(text) = std::str::from_utf8(&case.body) {
         let utf16 = |to: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(to).collect::<Vec<u8>>();
         if !text.is_ascii() {
-            bodies.extend(single_bytes(text, false));
-            bodies.extend(single_bytes(text, true));
+            for is_windows in [false, true] {
+                let once = single_bytes(text, is_windows);
+                // The text may have been converted twice.
+                let twice = once
+                    .as_deref()
+                    .and_then(|once| single_bytes(std::str::from_utf8(once).ok()?, is_windows));
+                bodies.extend([once, twice].into_iter().flatten());
+            }
         }
         bodies.extend([utf16(u16::to_le_bytes), utf16(u16::to_be_bytes)]);
         let marked = |mark: &[u8], text: Vec<u8>| [mark, &text].concat();

@@ -74,6 +74,8 @@ pub(super) fn encodings(form: &[u8]) -> Vec<String> {
             text.replace('+', "%2B"),
         ]);
         texts.push(text.replace("%25", "%"));
+        // The separator of HTML 4.
+        texts.push(text.replace(';', "&"));
         // A form parser takes JSON for a name without a value.
         let name = text.strip_suffix('=').unwrap_or(text).replace('+', " ");
         let name = percent_encoding::percent_decode_str(&name).decode_utf8_lossy().into_owned();
@@ -152,13 +154,15 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
     } else {
         from_json(body)
     };
-    texts.into_iter().any(|text| case.holds_with_body(text)).then(|| {
-        Finding::new(
-            Cause::FormReencoded,
-            "verify the raw bytes of the form, before any form parser",
-            "the request is valid with the form in another encoding or order",
-        )
-    })
+    texts.into_iter().any(|text| case.holds_with_body(text)).then(reencoded)
+}
+
+pub(super) fn reencoded() -> Finding {
+    Finding::new(
+        Cause::FormReencoded,
+        "verify the raw bytes of the form, before any form parser",
+        "the request is valid with the form in another encoding or order",
+    )
 }
 
 /// Returns whether a body looks like a form.

@@ -21,8 +21,8 @@ pub(super) enum Json<'j> {
 impl<'j> Json<'j> {
     /// Parses an object or an array. Returns `None` for other texts.
     pub(super) fn parse(body: &'j [u8]) -> Option<Self> {
-        let text = std::str::from_utf8(body).ok()?;
-        let mut reader = Reader { rest: text.trim_start() };
+        let text = std::str::from_utf8(body.trim_ascii()).ok()?;
+        let mut reader = Reader { rest: text };
         let is_container = reader.rest.starts_with(['{', '[']);
         let value = is_container.then(|| reader.value(0))??;
         reader.rest.trim_start().is_empty().then_some(value)
@@ -215,28 +215,80 @@ pub(super) struct Layout {
     colon: &'static str,
     /// The indentation of each level, if each member has a line of its own.
     indent: Option<&'static str>,
+    line_break: &'static str,
+    /// What is between the brackets of an empty object or array.
+    empty: Empty,
+    /// Whether arrays are on one line, as Jackson writes them: `[ 1, 2 ]`.
+    has_flat_arrays: bool,
+}
+
+/// What is between the brackets of an empty object or array.
+#[derive(Clone, Copy)]
+enum Empty {
+    Nothing,
+    Space,
+    /// An empty line, and the indentation.
+    Line,
 }
 
 impl Layout {
-    pub(super) const ALL: [Self; 9] = [
-        Self::new("compact JSON", ",", ":", None),
-        Self::new("JSON with a space after `,` and `:`", ", ", ": ", None),
-        Self::new("JSON indented by two spaces", ",", ": ", Some("  ")),
-        Self::new("JSON indented by four spaces", ",", ": ", Some("    ")),
-        Self::new("JSON indented by tabs", ",", ": ", Some("\t")),
-        Self::new("indented JSON with a space before `:`", ",", " : ", Some("  ")),
-        Self::new("JSON with a space after `:`", ",", ": ", None),
-        Self::new("JSON with a space after `,`", ", ", ":", None),
-        Self::new("JSON with one space of indentation", ",", ": ", Some(" ")),
+    const COMPACT: Self = Self {
+        name: "compact JSON",
+        comma: ",",
+        colon: ":",
+        indent: None,
+        line_break: "\n",
+        empty: Empty::Nothing,
+        has_flat_arrays: false,
+    };
+
+    /// The most common ones.
+    pub(super) const COMMON: [Self; 6] = [
+        Self::COMPACT,
+        Self::flat("JSON with a space after `,` and `:`", ", ", ": "),
+        Self::indented("JSON indented by two spaces", ": ", "  "),
+        Self::indented("JSON indented by four spaces", ": ", "    "),
+        Self::indented("JSON indented by tabs", ": ", "\t"),
+        Self {
+            line_break: "\r\n",
+            ..Self::indented("JSON indented by two spaces, with CRLF", ": ", "  ")
+        },
+    ];
+    pub(super) const OTHERS: [Self; 12] = [
+        Self::indented("indented JSON with a space before `:`", " : ", "  "),
+        Self::flat("JSON with a space after `:`", ",", ": "),
+        Self::flat("JSON with a space after `,`", ", ", ":"),
+        Self::indented("JSON with one space of indentation", ": ", " "),
+        Self::indented("JSON indented by three spaces", ": ", "   "),
+        // Perl.
+        Self::indented("JSON indented by three spaces, with a space before `:`", " : ", "   "),
+        // Swift.
+        Self { empty: Empty::Line, ..Self::indented("JSON as Swift indents it", " : ", "  ") },
+        // Jackson.
+        Self {
+            empty: Empty::Space,
+            has_flat_arrays: true,
+            ..Self::indented("JSON as Jackson indents it", " : ", "  ")
+        },
+        // Python 2.
+        Self { comma: ", ", ..Self::indented("JSON as Python 2 indents it", ": ", "    ") },
+        Self { comma: ", ", ..Self::indented("JSON as Python 2 indents it", ": ", "  ") },
+        Self {
+            line_break: "\r\n",
+            ..Self::indented("JSON indented by four spaces, with CRLF", ": ", "    ")
+        },
+        Self {
+            line_break: "\r\n",
+            ..Self::indented("JSON indented by tabs, with CRLF", ": ", "\t")
+        },
     ];
 
-    const fn new(
-        name: &'static str,
-        comma: &'static str,
-        colon: &'static str,
-        indent: Option<&'static str>,
-    ) -> Self {
-        Self { name, comma, colon, indent }
+    const fn flat(name: &'static str, comma: &'static str, colon: &'static str) -> Self {
+        Self { name, comma, colon, ..Self::COMPACT }
+    }
+
+    const fn indented(name: &'static str, colon: &'static str, indent: &'static str) -> Self {
+        Self { name, colon, indent: Some(indent), ..Self::COMPACT }
     }
 }
 
@@ -247,16 +299,27 @@ pub(super) struct Escapes {
     keeps: bool,
     slash: bool,
     non_ascii: bool,
+    /// Whether the hex digits of `others` are capitals.
     upper: bool,
+    /// The same for those of other characters.
+    upper_non_ascii: bool,
     others: &'static str,
 }
 
 impl Escapes {
-    const NONE: Self =
-        Self { name: "", keeps: false, slash: false, non_ascii: false, upper: false, others: "" };
+    const NONE: Self = Self {
+        name: "",
+        keeps: false,
+        slash: false,
+        non_ascii: false,
+        upper: false,
+        upper_non_ascii: false,
+        others: "",
+    };
     const HTML: &'static str = "<>&\u{2028}\u{2029}";
 
-    pub(super) const ALL: [Self; 10] = [
+    /// The most common ones come first.
+    pub(super) const ALL: [Self; 14] = [
         // As they are in the body.
         Self { keeps: true, ..Self::NONE },
         Self { name: "nothing escaped", ..Self::NONE },
@@ -270,15 +333,42 @@ impl Escapes {
             non_ascii: true,
             ..Self::NONE
         },
-        Self { name: "escaped unicode in capitals", non_ascii: true, upper: true, ..Self::NONE },
+        Self {
+            name: "escaped unicode in capitals",
+            non_ascii: true,
+            upper_non_ascii: true,
+            ..Self::NONE
+        },
+        // System.Text.Json.
         Self {
             name: "escaped unicode, quotes and `<`, `>`, `&`, `+` in capitals",
             non_ascii: true,
             upper: true,
+            upper_non_ascii: true,
             others: "<>&'+`\"",
             ..Self::NONE
         },
+        // Gson.
         Self { name: "escaped `<`, `>`, `&`, `=` and `'`", others: "<>&='", ..Self::NONE },
+        // aeson.
+        Self { name: "escaped `<` and `>`", others: "<>", ..Self::NONE },
+        // PHP's `JSON_HEX_TAG`, `JSON_HEX_AMP`, `JSON_HEX_APOS` and `JSON_HEX_QUOT`.
+        Self {
+            name: "escaped slashes, unicode, quotes and `<`, `>`, `&`",
+            slash: true,
+            non_ascii: true,
+            upper: true,
+            others: "<>&'\"",
+            ..Self::NONE
+        },
+        Self {
+            name: "escaped quotes and `<`, `>`, `&`",
+            upper: true,
+            others: "<>&'\"",
+            ..Self::NONE
+        },
+        // Newtonsoft.Json.
+        Self { name: "escaped line separators", others: "\u{85}\u{2028}\u{2029}", ..Self::NONE },
     ];
 
     fn write(self, text: &str, out: &mut String) {
@@ -296,13 +386,14 @@ impl Escapes {
                 '/' if self.slash => Some("\\/"),
                 _ => None,
             };
-            let is_escaped =
-                char < ' ' || self.others.contains(char) || self.non_ascii && !char.is_ascii();
+            let is_other = self.others.contains(char);
+            let is_escaped = char < ' ' || is_other || self.non_ascii && !char.is_ascii();
+            let upper = if is_other { self.upper } else { self.upper_non_ascii };
             match short {
                 Some(short) => out.push_str(short),
                 None if is_escaped => {
                     for unit in char.encode_utf16(&mut [0; 2]) {
-                        let _ = match self.upper {
+                        let _ = match upper {
                             true => write!(out, "\\u{unit:04X}"),
                             false => write!(out, "\\u{unit:04x}"),
                         };
@@ -356,6 +447,19 @@ pub(super) struct Style {
 }
 
 impl Style {
+    /// Returns the styles of programs. The most common ones come first.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let pairs = |layouts: &'static [Layout], escapes: &'static [Escapes]| {
+            let style = |escapes, layout| Self { layout, escapes, numbers: Numbers::AsTheyAre };
+            let of = move |escapes: &Escapes| {
+                let escapes = *escapes;
+                layouts.iter().map(move |layout| style(escapes, *layout))
+            };
+            escapes.iter().flat_map(of)
+        };
+        pairs(&Layout::COMMON, &Escapes::ALL).chain(pairs(&Layout::OTHERS, &Escapes::ALL[..5]))
+    }
+
     pub(super) fn write(self, json: &Json<'_>) -> String {
         let mut out = String::new();
         self.write_value(json, 0, &mut out);
@@ -367,9 +471,12 @@ impl Style {
             Json::Scalar(text) => self.numbers.write(text, out),
             Json::Text { raw, .. } if self.escapes.keeps => out.push_str(raw),
             Json::Text { decoded, .. } => self.escapes.write(decoded, out),
-            Json::Array(items) => self.write_list('[', ']', items, depth, out, |item, out| {
-                self.write_value(item, depth + 1, out);
-            }),
+            Json::Array(items) => {
+                let deeper = if self.layout.has_flat_arrays { 0 } else { 1 };
+                self.write_list('[', ']', items, depth, out, |item, out| {
+                    self.write_value(item, depth + deeper, out);
+                });
+            }
             Json::Object(members) => {
                 self.write_list('{', '}', members, depth, out, |(name, value), out| {
                     self.write_value(name, depth + 1, out);
@@ -389,22 +496,32 @@ impl Style {
         out: &mut String,
         write: impl Fn(&T, &mut String),
     ) {
-        let line = |out: &mut String, depth: usize| {
-            if let Some(indent) = self.layout.indent {
-                out.push('\n');
+        let layout = self.layout;
+        let is_flat = layout.has_flat_arrays && open == '[';
+        let line = |out: &mut String, depth: usize| match layout.indent {
+            Some(_) if is_flat => out.push(' '),
+            Some(indent) => {
+                out.push_str(layout.line_break);
                 (0..depth).for_each(|_| out.push_str(indent));
             }
+            None => {}
         };
         out.push(open);
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
-                out.push_str(self.layout.comma);
+                out.push_str(layout.comma);
             }
             line(out, depth + 1);
             write(item, out);
         }
-        if !items.is_empty() {
-            line(out, depth);
+        match layout.empty {
+            _ if !items.is_empty() => line(out, depth),
+            Empty::Nothing => {}
+            Empty::Space => out.push(' '),
+            Empty::Line => {
+                out.push_str(layout.line_break);
+                line(out, depth);
+            }
         }
         out.push(close);
     }
@@ -415,13 +532,10 @@ mod tests {
     use super::*;
 
     fn styles() -> impl Iterator<Item = Style> {
-        Layout::ALL.into_iter().flat_map(|layout| {
-            Escapes::ALL.into_iter().map(move |escapes| Style {
-                layout,
-                escapes,
-                numbers: Numbers::AsTheyAre,
-            })
-        })
+        Style::all().chain(Layout::OTHERS.into_iter().flat_map(|layout| {
+            let style = move |escapes| Style { layout, escapes, numbers: Numbers::AsTheyAre };
+            Escapes::ALL.into_iter().map(style)
+        }))
     }
 
     #[test]
@@ -431,7 +545,7 @@ mod tests {
         let write = |layout: usize, escapes: usize| {
             let numbers = Numbers::AsTheyAre;
             let style =
-                Style { layout: Layout::ALL[layout], escapes: Escapes::ALL[escapes], numbers };
+                Style { layout: Layout::COMMON[layout], escapes: Escapes::ALL[escapes], numbers };
             style.write(&json)
         };
         assert_eq!(write(0, 1), r#"{"a":[1,{"b/c":"\"x\\"}],"d":{},"e":[],"f":"/ü<"}"#);
@@ -446,6 +560,37 @@ mod tests {
             "{\n  \"a\": [\n    1,\n    {\n      \"b/c\": \"\\\"x\\\\\"\n    }\n  ],\n  \"d\": {},\n  \
              \"e\": [],\n  \"f\": \"/ü\\u003c\"\n}",
         );
+    }
+
+    #[test]
+    fn indentation_is_that_of_each_program() {
+        let json = Json::parse(br#"{"a":[1,{"b":{}}],"c":[]}"#).unwrap();
+        let write = |name: &str| {
+            let layout = Layout::OTHERS.into_iter().find(|layout| layout.name == name).unwrap();
+            Style { layout, escapes: Escapes::ALL[0], numbers: Numbers::AsTheyAre }.write(&json)
+        };
+        for (name, expected) in [
+            (
+                "JSON as Jackson indents it",
+                "{\n  \"a\" : [ 1, {\n    \"b\" : { }\n  } ],\n  \"c\" : [ ]\n}",
+            ),
+            (
+                "JSON as Swift indents it",
+                "{\n  \"a\" : [\n    1,\n    {\n      \"b\" : {\n\n      }\n    }\n  ],\n  \"c\" : \
+                 [\n\n  ]\n}",
+            ),
+            (
+                "JSON as Python 2 indents it",
+                "{\n    \"a\": [\n        1, \n        {\n            \"b\": {}\n        }\n    ], \n    \
+                 \"c\": []\n}",
+            ),
+            (
+                "JSON indented by tabs, with CRLF",
+                "{\r\n\t\"a\": [\r\n\t\t1,\r\n\t\t{\r\n\t\t\t\"b\": {}\r\n\t\t}\r\n\t],\r\n\t\"c\": []\r\n}",
+            ),
+        ] {
+            assert_eq!(write(name), expected, "{name}");
+        }
     }
 
     #[test]
@@ -466,7 +611,7 @@ mod tests {
     fn numbers_are_written_as_programs_write_them() {
         let json = Json::parse(br#"[1,2.5,10.0,-3,1e5,true,"1"]"#).unwrap();
         let write = |numbers| {
-            let style = Style { layout: Layout::ALL[0], escapes: Escapes::ALL[0], numbers };
+            let style = Style { layout: Layout::COMMON[0], escapes: Escapes::ALL[0], numbers };
             style.write(&json)
         };
         assert_eq!(write(Numbers::WithPoint), r#"[1.0,2.5,10.0,-3.0,1e5,true,"1"]"#);

@@ -29,7 +29,10 @@ fn search(case: &Case<'_>) -> Option<Finding> {
 /// Finds another fault of a request whose secret has something around it.
 fn two_faults(case: &Case<'_>) -> Option<Finding> {
     let (settings, first) = secret::bare(case.settings)?;
-    let second = search(&case.with_settings(&settings))?;
+    let bare = case.with_settings(&settings);
+    let second = search(&bare);
+    case.was_limited.set(bare.was_limited.get());
+    let second = second?;
     Some(Finding::new(
         first.cause,
         format!("{}; then {}", first.fix, second.fix),

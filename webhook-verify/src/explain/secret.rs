@@ -7,13 +7,13 @@ use super::{
     case::{Case, Settings, Text},
     cause::Cause,
 };
-use crate::{key, scheme::KeyForm};
+use crate::{encoding::base64_to_vec, key, scheme::KeyForm};
 
 /// The prefixes that senders and people put before a secret.
 const PREFIXES: [&str; 9] =
     ["v1,whsec_", "v1a,whpk_", "v1,", "whsec_", "whpk_", "sha256=", "Bearer ", "Basic ", "Token "];
-/// The beginnings of keys that verify no webhooks: of API keys, tokens and application IDs.
-const OTHER_KEYS: [&str; 64] = [
+/// The beginnings of texts that verify no webhooks: of API keys, tokens, application IDs and URLs.
+const OTHER_KEYS: [&str; 78] = [
     "sk_",
     "pk_",
     "rk_",
@@ -78,6 +78,20 @@ const OTHER_KEYS: [&str; 64] = [
     "AGE-",
     "rzp_",
     "Bearer ey",
+    "ntn_",
+    "secret_",
+    "sl.",
+    "sntrys_",
+    "HRKU-",
+    "vcp_",
+    "glptt-",
+    "dckr_pat_",
+    "pul-",
+    "pscale_",
+    "figd_",
+    "ATCTT",
+    "https://",
+    "http://",
 ];
 
 /// Finds a change of the secret that makes the request valid.
@@ -102,17 +116,32 @@ fn around(holds: &Holds<'_>) -> Option<Finding> {
             "the request is valid without the white space or invisible characters around the secret",
         ));
     }
-    let joined = |text: &[u8]| {
-        let joined: Vec<u8> =
-            text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        changed(text, &joined)
-    };
-    if holds(&joined) {
+    let escaped = |text: &[u8]| changed(text, without_escape(text)?);
+    if holds(&escaped) {
         return Some(Finding::new(
             Cause::SecretWhitespace,
-            "remove the white space within the secret",
-            "the request is valid without the white space within the secret",
+            "remove the escaped line break or the comment after the secret",
+            "the request is valid without what follows the secret",
         ));
+    }
+    // Every other byte of UTF-16 is 0.
+    let is_visible = |char: char| char == '\0' || !key::is_invisible(char);
+    let is_kept: [&dyn Fn(char) -> bool; 2] =
+        [&is_visible, &|char| is_visible(char) && !char.is_whitespace()];
+    for is_kept in is_kept {
+        let joined = |text: &[u8]| {
+            let text = std::str::from_utf8(text).ok()?;
+            let joined: String = text.chars().filter(|char| is_kept(*char)).collect();
+            changed(text.as_bytes(), joined.as_bytes())
+        };
+        if holds(&joined) {
+            return Some(Finding::new(
+                Cause::SecretWhitespace,
+                "remove the white space or invisible character within the secret",
+                "the request is valid without the white space or invisible characters within the \
+                 secret",
+            ));
+        }
     }
     let bare = |text: &[u8]| changed(text, &unquoted(text)?);
     if holds(&bare) {
@@ -161,28 +190,35 @@ fn prefix(case: &Case<'_>, holds: &Holds<'_>) -> Option<Finding> {
             ));
         }
     }
-    // A line of a `.env` file.
+    // A line of a `.env` file, of a script or of YAML.
     let named = |text: &[u8]| {
         let text = whole(text);
-        let at = text.iter().position(|&byte| byte == b'=')?;
-        let is_part =
-            |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+        let at = text.iter().position(|byte| b"=:".contains(byte))?;
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
         let name = text[..at].trim_ascii();
+        let name = name.strip_prefix(b"export ").unwrap_or(name);
+        // In base64, an equals sign stands only at the end.
         let is_name = !name.is_empty() && name.iter().all(is_part);
         is_name.then(|| unquoted(&text[at + 1..])).flatten()
     };
     if holds(&named) {
         return Some(Finding::new(
             Cause::SecretPrefix,
-            "remove the variable's name and `=` from the beginning of the secret",
-            "the request is valid with what follows `=` in the secret",
+            "remove the variable's name from the beginning of the secret",
+            "the request is valid with what follows the variable's name in the secret",
         ));
     }
     // Only a part of the prefix was copied.
     let completed = |text: &[u8]| {
         let text = whole(text);
         let rest = (1.."whsec_".len()).find_map(|at| text.strip_prefix(&b"whsec_"[at..]));
-        rest.map(|rest| [b"whsec_", rest].concat())
+        // Or it was typed.
+        let typed = || {
+            let (start, rest) = text.split_at_checked("whsec_".len())?;
+            let is_it = |it: &[u8]| start.eq_ignore_ascii_case(it);
+            (is_it(b"whsec_") || is_it(b"whsec-")).then_some(rest)
+        };
+        rest.or_else(typed).map(|rest| [b"whsec_", rest].concat())
     };
     if holds(&completed) {
         return Some(Finding::new(
@@ -225,7 +261,7 @@ fn encoding(case: &Case<'_>) -> Option<Finding> {
         (KeyForm::Jwk, "gives a public key as a JSON Web Key"),
     ];
     let own = case.scheme().key_form();
-    let readings: [Reading; 9] = [
+    let readings: [Reading; 10] = [
         |text| Some(text.to_vec()),
         // Without what other forms need.
         |text| text.strip_prefix(b"whsec_").map(<[u8]>::to_vec),
@@ -237,6 +273,8 @@ fn encoding(case: &Case<'_>) -> Option<Finding> {
         utf16,
         // The text is the base64 of the secret's text, or the reverse.
         |text| Some(STANDARD.encode(text).into_bytes()),
+        // `echo` may have added a line break before `base64` read the text.
+        |text| Some(base64_to_vec(text)?.trim_ascii().to_vec()),
     ];
     for (form, does) in FORMS {
         let scheme = case.scheme().clone().with_key_form(form);
@@ -294,7 +332,13 @@ pub(super) fn other_kind(case: &Case<'_>) -> Option<Finding> {
         let bare = key::bare_secret(text).unwrap_or(text);
         OTHER_KEYS.iter().any(|start| bare.starts_with(start.as_bytes())) || is_account(bare)
     };
-    let found = !case.scheme().api_key && case.settings.secrets.iter().any(is_other);
+    // Some senders sign with a secret API key, but none with a public one.
+    let is_public = |text: &Text| key::bare_secret(text).unwrap_or(text).starts_with(b"pk_");
+    let mut secrets = case.settings.secrets.iter();
+    let found = match case.scheme().api_key {
+        true => secrets.any(is_public),
+        false => secrets.any(is_other),
+    };
     found.then(|| {
         Finding::new(
             Cause::SecretKind,
@@ -322,14 +366,27 @@ fn is_account(text: &[u8]) -> bool {
     is_twilio || is_airtable || is_discord || is_telegram().unwrap_or(false)
 }
 
-/// Removes quotation marks, also escaped ones and one that stands alone.
+/// Removes quotation marks, also escaped ones and one that stands alone, and other marks of files.
 fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
     const MARKS: &str = ",;\"'`\\\u{201c}\u{201d}\u{2018}\u{2019}\u{ab}\u{bb}";
     let text = std::str::from_utf8(key::without_white_space(text)?).ok()?;
-    // A line break as an escape.
-    let text = text.strip_suffix("\\n").unwrap_or(text);
+    let text =
+        without_escape(text.as_bytes()).and_then(|it| std::str::from_utf8(it).ok()).unwrap_or(text);
+    // An item of a list in YAML.
+    let text = text.strip_prefix("- ").unwrap_or(text);
+    let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+    let text = bare.unwrap_or(text).replace("&quot;", "\"");
     let bare = text.trim_matches(|char| MARKS.contains(char)).trim();
     (!bare.is_empty()).then(|| bare.as_bytes().to_vec())
+}
+
+/// Removes a line break in an escaped form, or a comment.
+fn without_escape(text: &[u8]) -> Option<&[u8]> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let ends = ["\\r\\n", "\\n", "%0D%0A", "%0d%0a", "%0A", "%0a", "\\"];
+    let bare = ends.iter().find_map(|end| text.strip_suffix(end));
+    let bare = bare.or_else(|| Some(text.split_once(" #")?.0)).unwrap_or(text);
+    Some(bare.trim().as_bytes())
 }
 
 /// Decodes ASCII text in UTF-16.

@@ -84,7 +84,7 @@ pub(super) fn of_same_form(case: &Case<'_>) -> Vec<&'static str> {
 
 /// Sorts presets so that the one that reads the most headers of the request comes first.
 fn sort_by_headers(case: &Case<'_>, presets: &mut [&'static Scheme]) {
-    presets.sort_by_key(|preset| {
+    presets.sort_by_cached_key(|preset| {
         let is_read = |name: &Text| case.head.header(name).is_some();
         Reverse(preset.header_names().filter(is_read).count())
     });

@@ -217,6 +217,13 @@ pub(super) fn malformed(case: &Case<'_>) -> Finding {
         if let Some(other) = others.into_iter().find(|&other| other != own && has_len(other)) {
             return encoding_mismatch(other, own);
         }
+        if len > 0 && is_escaped_base64(case, len) {
+            return Finding::new(
+                Cause::MalformedSignature,
+                "send the signature in base64 as it is, without URL encoding",
+                "the signature is base64 that was URL-encoded, or decoded once too often",
+            );
+        }
         if len > 0 && texts.iter().any(is_hex_in_base64) {
             return Finding::new(
                 Cause::EncodingMismatch,
@@ -224,7 +231,12 @@ pub(super) fn malformed(case: &Case<'_>) -> Finding {
                 "the signature is the base64 of hex digits",
             );
         }
-        if texts.iter().any(|text| is_cut(scheme, text)) {
+        // As a log or a terminal shortens it.
+        let has_dots = |value: &String| {
+            let is_some = value.bytes().filter(u8::is_ascii_alphanumeric).count() >= 8;
+            is_some && ["\u{2026}", "..", "***"].iter().any(|it| value.contains(it))
+        };
+        if texts.iter().any(|text| is_cut(scheme, text)) || values(case).iter().any(has_dots) {
             return cut();
         }
     }
@@ -299,8 +311,20 @@ fn is_cut(scheme: &Scheme, text: &str) -> bool {
     }
 }
 
-/// Returns the longest texts in the places of signatures that may be signatures.
-fn texts(case: &Case<'_>) -> Vec<String> {
+/// Returns whether a signature is base64 with escapes such as `%2B`, or with spaces in place of plus
+/// signs.
+fn is_escaped_base64(case: &Case<'_>, len: usize) -> bool {
+    let is_it = |value: &String| {
+        let bare = PREFIXES.iter().find_map(|it| value.strip_prefix(it)).unwrap_or(value);
+        let plain =
+            percent_encoding::percent_decode_str(bare).decode_utf8_lossy().replace(' ', "+");
+        plain != bare && base64_to_vec(plain.as_bytes()).is_some_and(|tag| tag.len() == len)
+    };
+    case.scheme().encoding() != Encoding::Hex && values(case).iter().any(is_it)
+}
+
+/// Returns the values in the places of signatures.
+fn values(case: &Case<'_>) -> Vec<String> {
     let mut values = Vec::new();
     for source in case.scheme().signatures.iter() {
         match &source.place {
@@ -320,6 +344,12 @@ fn texts(case: &Case<'_>) -> Vec<String> {
             }
         }
     }
+    values
+}
+
+/// Returns the longest texts in the places of signatures that may be signatures.
+fn texts(case: &Case<'_>) -> Vec<String> {
+    let values = values(case);
     let is_plain = |source: &SignatureSource| matches!(source.grammar, Grammar::Plain(_));
     let is_plain = case.scheme().signatures.iter().all(is_plain);
     if case.scheme().algorithm().is_token() {

@@ -24,6 +24,12 @@ fn explain(scheme: Scheme, secret: &[u8], request: &SignedRequest, body: &[u8]) 
     explainer.explain(&request.headers, body.to_vec()).unwrap()
 }
 
+/// Returns what programs make of UTF-8 that they read as Latin-1 two times.
+fn twice(text: &str) -> String {
+    let once: String = text.bytes().map(char::from).collect();
+    once.bytes().map(char::from).collect()
+}
+
 #[test]
 fn what_programs_make_of_a_body_is_recognized() {
     let request = signed(scheme::GITHUB, BODY);
@@ -42,6 +48,21 @@ fn what_programs_make_of_a_body_is_recognized() {
         (format!("\u{feff}{BODY}\r\n"), Cause::BodyBom),
         (BODY.bytes().map(char::from).collect::<String>() + "\n", Cause::BodyCharset),
         (BODY.replace("\"id\":7,", ""), Cause::NoMatch),
+        (format!("\u{ef}\u{bb}\u{bf}{BODY}"), Cause::BodyBom),
+        (format!("\u{feff}\u{feff}{BODY}"), Cause::BodyBom),
+        (format!("{BODY}\u{a0}"), Cause::BodyFinalNewline),
+        (format!("{BODY}\0"), Cause::BodyFinalNewline),
+        (serde_json::json!({"path": "/", "body": BODY}).to_string(), Cause::BodyReserialized),
+        (
+            serde_json::json!({"body": STANDARD.encode(BODY), "isBase64Encoded": true}).to_string(),
+            Cause::BodyReserialized,
+        ),
+        (BODY.replace('"', "\\\""), Cause::BodyReserialized),
+        ("{'zen': 'a', 'id': 7}".to_owned(), Cause::BodyReserialized),
+        (r#"{"zen"=>"a", "id"=>7}"#.to_owned(), Cause::BodyReserialized),
+        ("{zen=a, id=7}".to_owned(), Cause::BodyReserialized),
+        (twice(BODY), Cause::BodyCharset),
+        (" \n".to_owned(), Cause::BodyEmpty),
     ] {
         let explanation = explain(scheme::GITHUB, SECRET.as_bytes(), &request, body.as_bytes());
         assert_eq!(explanation.cause(), cause, "{body}: {explanation}");
@@ -52,6 +73,48 @@ fn what_programs_make_of_a_body_is_recognized() {
     assert_eq!(explanation.cause(), Cause::BodyReserialized, "{explanation}");
 }
 
+/// The body cannot be restored, so these are recognized by their form.
+#[test]
+fn a_body_that_cannot_be_restored_is_recognized_by_its_form() {
+    let request = signed(scheme::GITHUB, BODY);
+    let with = |name: &str, value: &str| {
+        let mut request = request.clone();
+        request.headers.push((name.to_owned(), value.to_owned()));
+        request
+    };
+    let cp1251 = b"{\"name\":\"\xcf\xf0\xe8\xe2\xe5\xf2\"}";
+    for (request, body, cause) in [
+        (with("content-type", "application/json"), &cp1251[..], Cause::BodyCharset),
+        (with("content-length", "400"), b"{}", Cause::BodyEmpty),
+        (with("content-length", "400"), b"null", Cause::BodyEmpty),
+        (with("content-type", "application/json"), b"\"id\":7}", Cause::BodyTruncated),
+    ] {
+        let explanation = explain(scheme::GITHUB, SECRET.as_bytes(), &request, body);
+        assert_eq!(explanation.cause(), cause, "{body:?}: {explanation}");
+    }
+    // A sender may sort the members itself, so the secret is named as well.
+    let sorted = br#"{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8}"#;
+    let explanation = explain(scheme::GITHUB, SECRET.as_bytes(), &request, sorted);
+    assert_eq!(explanation.cause(), Cause::BodyReserialized, "{explanation}");
+    assert!(explanation.fix().contains("compare the secret"), "{explanation}");
+}
+
+/// What common programs write, after another one parsed it and wrote compact JSON.
+#[test]
+fn the_layouts_of_common_programs_are_restored() {
+    let compact = r#"{"a":[1,2],"b":{"c":"</p>'&"},"d":[],"e":{}}"#;
+    for sent in [
+        "{\n  \"a\" : [ 1, 2 ],\n  \"b\" : {\n    \"c\" : \"</p>'&\"\n  },\n  \"d\" : [ ],\n  \"e\" : { }\n}",
+        "{\r\n  \"a\": [\r\n    1,\r\n    2\r\n  ],\r\n  \"b\": {\r\n    \"c\": \"</p>'&\"\r\n  },\r\n  \"d\": \
+         [],\r\n  \"e\": {}\r\n}",
+        r#"{"a":[1,2],"b":{"c":"\u003C\/p\u003E\u0027\u0026"},"d":[],"e":{}}"#,
+    ] {
+        let request = signed(scheme::GITHUB, sent);
+        let explanation = explain(scheme::GITHUB, SECRET.as_bytes(), &request, compact.as_bytes());
+        assert_eq!(explanation.cause(), Cause::BodyReserialized, "{sent}: {explanation}");
+    }
+}
+
 #[test]
 fn what_files_and_shells_make_of_a_secret_is_recognized() {
     let request = signed(scheme::GITHUB, BODY);
@@ -60,7 +123,15 @@ fn what_files_and_shells_make_of_a_secret_is_recognized() {
         (format!("{SECRET}\n").into_bytes(), Cause::SecretWhitespace),
         (format!("\"{SECRET}\",").into_bytes(), Cause::SecretQuotes),
         (format!("'{SECRET}';").into_bytes(), Cause::SecretQuotes),
-        (format!("{SECRET}\\n").into_bytes(), Cause::SecretQuotes),
+        (format!("{SECRET}\\n").into_bytes(), Cause::SecretWhitespace),
+        (format!("{SECRET}%0A").into_bytes(), Cause::SecretWhitespace),
+        (format!("{SECRET} # staging").into_bytes(), Cause::SecretWhitespace),
+        (SECRET.replace(" of", "\u{200b} of").into_bytes(), Cause::SecretWhitespace),
+        (format!("<{SECRET}>").into_bytes(), Cause::SecretQuotes),
+        (format!("&quot;{SECRET}&quot;").into_bytes(), Cause::SecretQuotes),
+        (format!("export SECRET={SECRET}").into_bytes(), Cause::SecretPrefix),
+        (format!("secret: {SECRET}").into_bytes(), Cause::SecretPrefix),
+        (STANDARD.encode(format!("{SECRET}\n")).into_bytes(), Cause::SecretEncoding),
         (format!("WEBHOOK_SECRET={SECRET}").into_bytes(), Cause::SecretPrefix),
         (format!("WEBHOOK_SECRET=\"{SECRET}\"").into_bytes(), Cause::SecretPrefix),
         (SECRET.replace(' ', "%20").into_bytes(), Cause::SecretEncoding),

@@ -4,7 +4,7 @@ use super::{Finding, case::Case, cause::Cause, form, permute, remove_repeated};
 use crate::verify::without_user;
 
 /// The headers in which proxies put the target that they received.
-const ORIGINAL_URIS: [&str; 7] = [
+const ORIGINAL_URIS: [&str; 8] = [
     "x-forwarded-uri",
     "x-original-uri",
     "x-original-url",
@@ -12,6 +12,7 @@ const ORIGINAL_URIS: [&str; 7] = [
     "x-envoy-original-path",
     "x-forwarded-path",
     "x-replaced-path",
+    "x-waws-unencoded-url",
 ];
 /// The maximum length of a target and the headers that describe the URL, in bytes.
 const MAX_URL: usize = 4096;
@@ -75,7 +76,7 @@ pub(super) fn find(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let target = case.head.path_and_query();
-    let words = ["host", "forwarded", "original", "rewrite", "envoy", "replaced", "script"];
+    let words = ["host", "forwarded", "original", "rewrite", "envoy", "replaced", "script", "waws"];
     let mut len = target.len();
     case.head.visit(&mut |name, value| {
         let name = name.to_ascii_lowercase();
@@ -169,7 +170,14 @@ fn schemes(known: &str) -> Vec<String> {
 /// Returns the hosts that the request names, each with the port next to it.
 fn hosts(case: &Case<'_>, known: &str) -> Vec<(String, String)> {
     let mut hosts = vec![(known.to_owned(), String::new())];
-    let names = ["x-forwarded-host", "x-original-host", "x-host", "x-forwarded-server", "host"];
+    let names = [
+        "x-forwarded-host",
+        "x-original-host",
+        "x-envoy-original-host",
+        "x-host",
+        "x-forwarded-server",
+        "host",
+    ];
     let first = |value: &str| value.split(',').next().unwrap_or_default().trim().to_owned();
     let forwarded = case.header("forwarded").and_then(|value| {
         let mut pairs = value.split([';', ',']).filter_map(|pair| pair.trim().split_once('='));

@@ -24,7 +24,7 @@ const MIN_HEX: usize = 64;
 
 /// Returns whether a character is invisible, but not white space: a byte order mark, zero-width
 /// character, direction mark or control character.
-pub(super) fn is_invisible(char: char) -> bool {
+pub(crate) fn is_invisible(char: char) -> bool {
     let zero_width = matches!(char,
         '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{2069}' | '\u{feff}');

@@ -15,7 +15,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroizing;
 
-pub(crate) use self::misread::{bare as bare_secret, without_white_space};
+pub(crate) use self::misread::{bare as bare_secret, is_invisible, without_white_space};
 use self::public_key::{EcdsaForm, PublicAlgorithm, PublicKey};
 pub use self::secret::Secret;
 pub(crate) use self::tag::Tag;

@@ -10,6 +10,7 @@ use super::{
     tenant::{BoxError, call},
 };
 use crate::{
+    claim::LogLimit,
     delivery::Filter,
     error::ConfigError,
     explain::Effort,
@@ -19,6 +20,9 @@ use crate::{
     timer::Timer,
     verify::{Verifier, VerifierBuilder},
 };
+
+/// How many refusals with one reason are logged at once in development.
+const DEVELOPMENT_BURST: u32 = 100;
 
 /// Builds a [`Receiver`].
 #[must_use]
@@ -126,8 +130,9 @@ impl ReceiverBuilder {
     ///
     /// Without this, the fields `cause`, `hint` and `fix` of the log are the result of fewer
     /// attempts. For each refusal in the log, the receiver hashes at most 4 MiB, and skips bodies over
-    /// 64 KiB. With it, the limits are 48 MiB and 1 MiB. Anyone who can reach the endpoint can cause
-    /// this work, so [`build`](Self::build) returns an error in release builds.
+    /// 64 KiB. With it, the limits are 48 MiB and 1 MiB. The log then contains up to 100 refusals with
+    /// one reason at once, in place of five. Anyone who can reach the endpoint can cause this work, so
+    /// [`build`](Self::build) returns an error in release builds.
     #[cfg(feature = "explain")]
     pub fn explain_refusals(mut self) -> Self {
         self.effort = Effort::LARGE;
@@ -473,6 +478,10 @@ impl ReceiverBuilder {
                 on_handshake: self.on_handshake,
                 challenges: self.challenges,
                 filter: (!self.filter.is_empty()).then_some(self.filter),
+                log_limit: match self.effort {
+                    Effort::SMALL => inner.log_limit,
+                    _ => LogLimit::with_burst(DEVELOPMENT_BURST),
+                },
                 effort: self.effort,
                 ..inner
             }),

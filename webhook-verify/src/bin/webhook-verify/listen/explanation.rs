@@ -49,6 +49,10 @@ pub(super) fn explain(rejection: &Rejection, notes: &mut Notes) -> String {
     match (notes.hint.take(), notes.fix.take()) {
         (Some(hint), Some(fix)) => format!("{reason}: {hint}: {fix}"),
         (Some(hint), None) => format!("{reason}: {hint}"),
+        // The receiver explains a burst of refusals with one reason, and then one each second.
+        (None, _) if matches!(rejection, Rejection::NotAuthentic(_)) => {
+            format!("{reason}: not explained, because there were too many of these at once")
+        }
         (None, _) => format!("{rejection:#}"),
     }
 }
