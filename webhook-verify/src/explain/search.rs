@@ -147,7 +147,7 @@ pub(super) fn no_match(case: &Case<'_>, error: VerifyError) -> Finding {
         facts.push(error.to_string());
     }
     if case.can_verify() {
-        facts.push(format!("no attempted variant is valid: {}", tried(case)));
+        facts.push(format!("no variant of the request is valid: tried {}", tried(case)));
     } else {
         let reason = match case.has_secrets() {
             true => "the body is too long, or was not read or kept",

@@ -63,7 +63,7 @@ pub(super) fn by_headers(case: &Case<'_>) -> Option<Finding> {
     let shown = shown.collect::<Vec<_>>().join(", ");
     Some(Finding::new(
         Cause::OtherSender,
-        format!("use the scheme of the sender: `{sender}`, or one of {shown}"),
+        format!("use the scheme of the sender, which is one of `{sender}`, {shown}"),
         format!("the request has the header `{header}`, which several other senders use"),
     ))
 }

@@ -358,7 +358,8 @@ pub(super) fn private_host(case: &Case<'_>) -> Option<Finding> {
         Finding::new(
             Cause::UrlHost,
             "set the URL that the sender was given as the public URL",
-            "the scheme signs the URL, and no sender on the internet can have signed this host",
+            "the scheme signs the URL, and the host of the public URL is a private one, which is not \
+             the host that the sender was given",
         )
     })
 }
