@@ -25,7 +25,8 @@ impl Request {
     }
 }
 
-/// Returns the whole response to a request. An empty one closes the connection.
+/// Returns the response to a request. One that is not complete, such as an empty one, ends with the
+/// connection.
 type Respond = dyn Fn(&Request) -> String + Send + Sync;
 
 pub(crate) struct Target {
@@ -77,10 +78,10 @@ fn serve(mut stream: &TcpStream, kept: &Mutex<Vec<Request>>, respond: &Respond) 
         let request = Request { number, ..read(&mut reader)? };
         kept.lock().unwrap().push(request.clone());
         let response = respond(&request);
-        if response.is_empty() {
+        stream.write_all(response.as_bytes()).ok()?;
+        if !response.contains("\r\n\r\n") || response.starts_with("HTTP/1.1 1") {
             return None;
         }
-        stream.write_all(response.as_bytes()).ok()?;
     }
     None
 }

@@ -24,16 +24,19 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::connection::{self, Tls, port_of};
+use crate::connection::{self, Counted, Received, Tls, port_of};
 
 /// The largest response body that is read, in bytes.
 const MAX_RESPONSE: usize = 1024 * 1024;
+/// How soon a connection fails that the server had closed before it got the request.
+const RACE: Duration = Duration::from_secs(1);
 
 /// A client of one server, which reuses connections. It follows no redirects.
 ///
 /// Servers close idle connections, also while a request is on its way. So a request is sent once
-/// more, on a new connection, if a reused one fails before the response. The server may then get
-/// it twice, like a retry of the sender.
+/// more, on a new connection, if a reused one closes within [`RACE`] and before the first byte of a
+/// response. The server may then get it twice, like a retry of the sender. A server that closes the
+/// connection later has read the request, and failed.
 #[derive(Clone)]
 pub(crate) struct Client {
     /// The server. Its path and query are not used.
@@ -44,7 +47,11 @@ pub(crate) struct Client {
     limit: Duration,
 }
 
-type Connection = http1::SendRequest<Full<Bytes>>;
+/// A connection, which may be in use.
+struct Connection {
+    requests: http1::SendRequest<Full<Bytes>>,
+    received: Received,
+}
 
 /// A response with its body, or the first [`MAX_RESPONSE`] bytes of it.
 pub(crate) struct Response {
@@ -81,7 +88,7 @@ impl Client {
             None => {
                 let stream = self.connect().await.map_err(|error| error.to_string())?;
                 let mut connection = handshake(stream).await?;
-                let sent = connection.send_request(request).await;
+                let sent = connection.requests.send_request(request).await;
                 (connection, sent.map_err(|error| reason(&error))?)
             }
         };
@@ -99,25 +106,25 @@ impl Client {
         })
     }
 
-    /// Sends a request on an idle connection. Returns `None` if there is none, or if it fails
-    /// before the response.
+    /// Sends a request on an idle connection. Returns `None` if there is none, or if the server had
+    /// probably closed it already.
     async fn on_idle_connection(
         &self,
         request: &Request<Full<Bytes>>,
     ) -> Result<Option<(Connection, http::Response<Incoming>)>, String> {
         let Some(mut connection) = self.idle_connection() else { return Ok(None) };
-        match connection.send_request(request.clone()).await {
+        let (before, started) = (connection.received.get(), Instant::now());
+        match connection.requests.send_request(request.clone()).await {
             Ok(response) => Ok(Some((connection, response))),
-            // The server has responded, but not with HTTP.
-            Err(error) if error.is_parse() => Err(reason(&error)),
-            Err(_) => Ok(None),
+            Err(_) if connection.received.get() == before && started.elapsed() < RACE => Ok(None),
+            Err(error) => Err(reason(&error)),
         }
     }
 
     /// Returns an open connection without a request.
     fn idle_connection(&self) -> Option<Connection> {
         let mut idle = self.idle();
-        idle.retain(|connection| !connection.is_closed());
+        idle.retain(|connection| !connection.requests.is_closed());
         idle.pop()
     }
 
@@ -133,13 +140,13 @@ impl Client {
 
     /// Keeps a connection for another request.
     fn keep(&self, mut connection: Connection) {
-        if connection.is_ready() {
+        if connection.requests.is_ready() {
             return self.idle().push(connection);
         }
         let client = self.clone();
         tokio::spawn(async move {
             // The request may not be sent completely, although the response is there.
-            if connection.ready().await.is_ok() {
+            if connection.requests.ready().await.is_ok() {
                 client.idle().push(connection);
             }
         });
@@ -147,10 +154,12 @@ impl Client {
 }
 
 async fn handshake(stream: Box<dyn connection::Connection>) -> Result<Connection, String> {
+    let stream = Counted::new(stream);
+    let received = stream.received();
     let shaken = http1::handshake(TokioIo::new(stream)).await;
-    let (connection, driver) = shaken.map_err(|error| reason(&error))?;
+    let (requests, driver) = shaken.map_err(|error| reason(&error))?;
     tokio::spawn(driver);
-    Ok(connection)
+    Ok(Connection { requests, received })
 }
 
 /// Returns the value of `Host`, without the default port.
