@@ -219,6 +219,21 @@ fn a_file_that_is_too_long_is_refused_without_reading_it_all() {
     assert!(text(&output.stderr).contains("longer than 64 MiB"), "{}", text(&output.stderr));
 }
 
+#[test]
+fn a_request_with_too_many_headers_is_refused() {
+    let (name, value) = github("{}");
+    let raw = |count: usize| {
+        let more: String = (1..count).map(|number| format!("x-{number}: 1\r\n")).collect();
+        format!("POST / HTTP/1.1\r\n{name}: {value}\r\n{more}\r\n{{}}")
+    };
+    assert_eq!(explained(raw(10_000).as_bytes(), "a secret")["cause"], "valid");
+    let arguments = ["explain", "--scheme", "github", "--secret", "a secret"];
+    let output = run(&arguments, raw(10_001).as_bytes());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let error = text(&output.stderr);
+    assert_eq!(error, "error: a request has too many headers: more than 10000\n");
+}
+
 /// One row that cannot be verified does not hide the others.
 #[test]
 fn every_row_of_a_file_is_explained() {

@@ -548,6 +548,30 @@ fn a_failure_of_the_server_on_a_reused_connection_is_reported() {
     }
 }
 
+/// Returns a row whose first headers are the sender's own.
+fn with_headers(count: usize) -> Value {
+    let mut row = stripe();
+    let headers = row["headers"].as_array_mut().unwrap();
+    headers.extend((headers.len()..count).map(|number| json!([format!("x-{number}"), "1"])));
+    row
+}
+
+#[test]
+fn a_request_with_too_many_headers_is_not_sent() {
+    let target = Target::with_status(200);
+    for arguments in [&[][..], &["--fresh"], &["--mutate", "body"]] {
+        let output = replay(&[with_headers(40_000)], &target.url(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        let error = &lines(&output)[0]["error"];
+        assert_eq!(error, "not sent: too many headers: more than 10000", "{arguments:?}");
+    }
+    assert!(target.requests().is_empty());
+    // The server of this test accepts any number.
+    let output = replay(&[with_headers(10_000)], &target.url(), &[]);
+    assert_eq!(statuses(&output), [200], "{}", text(&output.stdout));
+    assert!(target.requests()[0].headers.len() > 10_000);
+}
+
 #[test]
 fn wrong_rows_and_options_are_named() {
     let target = Target::with_status(200);

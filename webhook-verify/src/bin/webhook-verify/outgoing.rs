@@ -6,6 +6,10 @@ use webhook_verify::{RequestHead, testing::SignedRequest};
 
 use crate::client::is_of_connection;
 
+/// The maximum number of headers of a request. No server accepts more, and [`http::HeaderMap`] panics
+/// beyond a multiple of it.
+pub(crate) const MAX_HEADERS: usize = 10_000;
+
 /// A request with its exact body.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
@@ -24,6 +28,9 @@ impl Outgoing {
     /// Returns the request without the headers of its connection. An error names the part that
     /// cannot be sent.
     pub(crate) fn request(&self) -> Result<Request<Bytes>, String> {
+        if self.headers.len() > MAX_HEADERS {
+            return Err(format!("too many headers: more than {MAX_HEADERS}"));
+        }
         let mut request = Request::new(self.body.clone());
         *request.method_mut() =
             Method::from_bytes(self.method.as_bytes()).map_err(|_| "not a method")?;

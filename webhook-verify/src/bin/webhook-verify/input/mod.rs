@@ -10,7 +10,10 @@ use std::borrow::Cow;
 
 use serde_json::{Deserializer, Value};
 
-use crate::recorded::{RecordedRequest, target_of};
+use crate::{
+    outgoing::MAX_HEADERS,
+    recorded::{RecordedRequest, target_of},
+};
 
 /// The reason of an input whose form has no body.
 const NO_BODY: &str = "the input has no body: pass it with --body";
@@ -44,7 +47,13 @@ pub(crate) fn read(text: &[u8]) -> Result<Vec<Input>, String> {
             None => vec![raw::read(start)?],
         },
     };
-    if inputs.is_empty() { Err("the input has no request".into()) } else { Ok(inputs) }
+    if inputs.is_empty() {
+        return Err("the input has no request".into());
+    }
+    match inputs.iter().any(|input| input.headers.len() > MAX_HEADERS) {
+        true => Err(format!("a request has too many headers: more than {MAX_HEADERS}")),
+        false => Ok(inputs),
+    }
 }
 
 /// Removes a byte order mark, and decodes UTF-16, which PowerShell writes.
