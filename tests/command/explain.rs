@@ -219,6 +219,19 @@ fn a_file_that_is_too_long_is_refused_without_reading_it_all() {
     assert!(text(&output.stderr).contains("longer than 64 MiB"), "{}", text(&output.stderr));
 }
 
+/// Some bodies are no words of a shell, so the command decodes them.
+#[test]
+fn the_command_of_sign_is_read_whatever_the_body_contains() {
+    let long = b"\xff".repeat(3000);
+    for body in [&b"\xff\x9e\xc8"[..], b"@file", b"a\0b", b"it's\n\\\n", "ü".as_bytes(), &long] {
+        let arguments = ["sign", "--scheme", "github", "--secret", "a secret", "--curl"];
+        let signed = run(&arguments, body);
+        let line = text(&signed.stdout);
+        assert_eq!(explained(line.as_bytes(), "a secret")["cause"], "valid", "{line}");
+        assert_eq!(explained(line.as_bytes(), "other")["cause"], "no_match", "{line}");
+    }
+}
+
 #[test]
 fn a_request_with_too_many_headers_is_refused() {
     let (name, value) = github("{}");

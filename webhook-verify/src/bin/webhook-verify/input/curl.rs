@@ -34,8 +34,16 @@ const LONG: &str = "\
     tls13-ciphers tlsauthtype tlspassword tlsuser trace trace-ascii trace-config unix-socket \
     upload-flags url-query user-agent variable vlan-priority write-out";
 
-/// Returns the text from the first command that runs `curl`, which a prompt may precede.
-pub(super) fn command(text: &[u8]) -> Option<&[u8]> {
+/// A command that runs `curl`.
+pub(super) struct Command<'t> {
+    /// The text from the command on.
+    text: &'t [u8],
+    /// The bytes that a pipe passes to it.
+    stdin: Option<Vec<u8>>,
+}
+
+/// Returns the first command that runs `curl`, which a prompt may precede.
+pub(super) fn command(text: &[u8]) -> Option<Command<'_>> {
     let mut rest = text;
     loop {
         let line = rest.split(|&byte| byte == b'\n').next()?;
@@ -46,16 +54,35 @@ pub(super) fn command(text: &[u8]) -> Option<&[u8]> {
         let is_prompt = |start: &usize| !head[..*start].iter().any(|it| b"'\"".contains(it));
         for start in starts.take_while(is_prompt) {
             let command = head[start..].trim_ascii_start();
-            let program = command.split(u8::is_ascii_whitespace).next()?;
-            let name = program.rsplit(|byte| b"/\\".contains(byte)).next()?;
-            let is_curl = [&b"curl"[..], b"curl.exe"].contains(&name);
-            let has_prompt = program.iter().any(|it| b"$%>#".contains(it));
-            if is_curl && !has_prompt && program.len() < command.len() {
-                return Some(&rest[head.len() - command.len()..]);
+            let text = &rest[head.len() - command.len()..];
+            if runs_curl(command) {
+                return Some(Command { text, stdin: None });
+            }
+            if let Some(piped) = piped(text) {
+                return Some(piped);
             }
         }
         rest = rest.get(line.len() + 1..)?;
     }
+}
+
+/// Returns whether a command, or the start of one, runs `curl` with arguments.
+fn runs_curl(command: &[u8]) -> bool {
+    let program = command.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let name = program.rsplit(|byte| b"/\\".contains(byte)).next().unwrap_or_default();
+    let is_curl = [&b"curl"[..], b"curl.exe"].contains(&name);
+    let has_prompt = program.iter().any(|it| b"$%>#".contains(it));
+    is_curl && !has_prompt && program.len() < command.len()
+}
+
+/// Reads `printf %s BASE64 | base64 -d | curl …`, as `sign --curl` prints it.
+fn piped(text: &[u8]) -> Option<Command<'_>> {
+    let text = text.strip_prefix(b"printf %s ")?;
+    let end = text.iter().position(|&byte| byte == b' ')?;
+    let (encoded, rest) = text.split_at(end);
+    let text = rest.strip_prefix(b" | base64 -d | ")?;
+    let stdin = STANDARD.decode(encoded).ok()?;
+    runs_curl(text).then_some(Command { text, stdin: Some(stdin) })
 }
 
 /// An option with its value, or an argument.
@@ -116,12 +143,13 @@ fn options(words: Vec<Vec<u8>>) -> Result<Vec<Word>, String> {
 }
 
 /// Reads the request that a command sends.
-pub(super) fn read(command: &[u8]) -> Result<Input, String> {
+pub(super) fn read(command: Command<'_>) -> Result<Input, String> {
     let (mut method, mut url, mut headers) = (None, None, Vec::<(String, Vec<u8>)>::new());
     let (mut default, mut is_json, mut is_query) = ("GET", false, false);
     let mut body: Result<Option<Vec<u8>>, &'static str> = Ok(None);
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    for Word { option, value } in options(shell::words(command)?)? {
+    let Command { text: words, mut stdin } = command;
+    for Word { option, value } in options(shell::words(words)?)? {
         match &*option {
             "request" => method = Some(text(&value)),
             "url" => url = url.or(Some(text(&value))),
@@ -143,7 +171,14 @@ pub(super) fn read(command: &[u8]) -> Result<Input, String> {
                 default = "POST";
                 is_json |= option == "json";
                 let separator: &[u8] = if option == "json" { b"" } else { b"&" };
-                body = match (body, data(&option, value)) {
+                let data = match (&*option, &*value) {
+                    // Once it is read, it is empty.
+                    ("data-binary" | "json", b"@-") if stdin.is_some() => {
+                        Ok(stdin.replace(Vec::new()).unwrap_or_default())
+                    }
+                    _ => data(&option, value),
+                };
+                body = match (body, data) {
                     (Ok(Some(before)), Ok(data)) => Ok(Some([&before, separator, &data].concat())),
                     (Ok(None), data) => data.map(Some),
                     (Err(reason), _) | (_, Err(reason)) => Err(reason),
@@ -257,6 +292,12 @@ mod tests {
             ),
             ("curl h -d a=1 -d b", "POST http://h a=1&b"),
             ("curl h --data-raw @a", "POST http://h @a"),
+            ("printf %s QGE= | base64 -d | curl -i 'h' --data-binary @-", "POST http://h @a"),
+            (
+                "$ printf %s QGE= | base64 -d | curl h --json @-",
+                "POST http://h content-type=\
+              application/json accept=application/json @a",
+            ),
             (
                 "curl h --data-urlencode 'a=b c/ü+~' --data-urlencode '=x y' --data-urlencode 'z '",
                 "POST http://h a=b+c%2F%C3%BC%2B~&x+y&z+",
@@ -278,6 +319,7 @@ mod tests {
         for command in [
             "curl h -d @a",
             "curl h --data-binary @-",
+            "printf %s e30= | base64 -d | curl h --data-binary @a",
             "curl h -T a",
             "curl h --json @a",
             "curl h --data-urlencode a@b",
