@@ -42,7 +42,9 @@ fn body(request: &Value) -> Result<Result<Vec<u8>, &'static str>, String> {
         return Ok(if has_body { Err(NO_BODY) } else { Ok(Vec::new()) });
     };
     let text = text.as_str().ok_or("`postData.text` is not text")?;
-    Ok(Ok(match member("encoding").is_some_and(|it| it == "base64") {
+    let encoding = member("encoding").and_then(Value::as_str);
+    let is_base64 = encoding.is_some_and(|it| it.eq_ignore_ascii_case("base64"));
+    Ok(Ok(match is_base64 {
         true => STANDARD.decode(text).map_err(|_| "`postData` is not base64")?,
         false => text.as_bytes().to_vec(),
     }))
@@ -104,6 +106,15 @@ mod tests {
         let input = inputs(&[request("POST", "https://x/", &Value::Null)]).unwrap().remove(0);
         assert_eq!(input.headers, [("a".to_owned(), b"36".to_vec())]);
         assert_eq!(input.body, Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_body_in_base64_is_decoded() {
+        for encoding in ["base64", "BASE64"] {
+            let data = json!({"text": "e30=", "encoding": encoding});
+            let input = inputs(&[request("POST", "https://x/", &data)]).unwrap().remove(0);
+            assert_eq!(input.body.as_deref(), Ok(&b"{}"[..]), "{encoding}");
+        }
     }
 
     #[test]
