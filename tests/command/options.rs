@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 use integration_tests::Folder;
 use serde_json::json;
 
-use crate::{lines, run, scheme_file, stripe, target::Target, text, with};
+use crate::{command, lines, run, scheme_file, stripe, target::Target, text, with};
 
 const GITHUB: [&str; 4] = ["--scheme", "github", "--secret", "s"];
 
@@ -192,6 +192,42 @@ fn an_unknown_expectation_is_an_error_with_a_suggestion() {
         let row = with(wrong.clone(), "expect", json!(word)).to_string();
         assert_eq!(run(&["check", "-"], row.as_bytes()).status.code(), Some(0), "{word}");
     }
+}
+
+/// A file without an end is not read for ever, and a long one does not fill the memory.
+#[cfg(unix)]
+#[test]
+fn no_file_is_read_beyond_a_limit() {
+    let folder = Folder::new("limits");
+    let config = folder.path().join("senders.toml");
+    fs::write(&config, "[\"/a\"]\nscheme = \"github\"\nsecret-file = \"long\"\n").unwrap();
+    let long = folder.path().join("long");
+    fs::write(&long, "a".repeat(70_000)).unwrap();
+    let (config, long) = (config.to_str().unwrap(), long.to_str().unwrap());
+    let (zero, to) = ("/dev/zero", "http://127.0.0.1:1");
+    let scheme = ["--scheme", "github"];
+    let explain = ["explain", "-"];
+    let curl = "curl http://h/ -d 1";
+    for (arguments, input, said) in [
+        (&[&["explain", zero][..], &GITHUB][..], "", "/dev/zero: longer than 64 MiB"),
+        (&[&explain, &GITHUB, &["--body", zero]], curl, "/dev/zero: longer than 64 MiB"),
+        (&[&["send", zero, "--to", to], &GITHUB], "", "/dev/zero: longer than 64 MiB"),
+        (&[&explain, &scheme, &["--secret-file", zero]], curl, "/dev/zero: longer than 64 KiB"),
+        (&[&["sign"], &scheme, &["--secret-file", long]], "", "longer than 65536 bytes"),
+        (&[&["sign", "--secret", "s", "--scheme-file", zero]], "", "/dev/zero: longer than 1 MiB"),
+        (&[&["schemes", "--scheme-file", zero]], "", "/dev/zero: longer than 1 MiB"),
+        (&[&["check", "-", "--scheme-file", zero]], "", "/dev/zero: longer than 1 MiB"),
+        (&[&["listen", "--config", zero]], "", "/dev/zero: longer than 1 MiB"),
+        (&[&["listen", "--config", config]], "", "longer than 65536 bytes"),
+        (&[&["probe", to, "--body", zero], &GITHUB], "", "/dev/zero: longer than 1 MiB"),
+    ] {
+        let error = error(arguments, input);
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+    let mut sign = command();
+    sign.arg("sign").args(GITHUB).stdin(fs::File::open(zero).unwrap());
+    let error = text(&sign.output().unwrap().stderr);
+    assert_eq!(error, "error: standard input: longer than 64 MiB\n");
 }
 
 /// A user of the command cannot call a method.

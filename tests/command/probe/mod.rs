@@ -308,7 +308,7 @@ fn mistakes_are_errors_that_name_what_to_fix() {
         ("ftp://127.0.0.1/", "stripe", &[], "http://"),
         ("http://nowhere.invalid/", "stripe", &[], "its host has no address"),
         (url, "stripe", &["--body", &binary], "binary: not text in UTF-8"),
-        (url, "stripe", &["--body", &long], "long: larger than 1 MiB"),
+        (url, "stripe", &["--body", &long], "long: longer than 1 MiB"),
         (url, "stripe", &["--failing-body", "/nowhere"], "/nowhere: "),
         (url, "stripe", &["--limit", "0"], "--limit"),
         (url, "stripe", &["--timeout", "0"], "--timeout"),

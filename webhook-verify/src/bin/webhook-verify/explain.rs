@@ -1,6 +1,5 @@
 use std::{
-    fs::File,
-    io::{self, Read as _, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -16,6 +15,7 @@ use webhook_verify::{
 
 use crate::{
     Failure, errors,
+    files::{self, MAX_BODY},
     input::{self, Input},
     options::{SchemeOptions, SecretOptions},
     recorded::target_of,
@@ -23,8 +23,6 @@ use crate::{
     values::moment,
 };
 
-/// The largest input, in bytes.
-const MAX_INPUT: u64 = 64 << 20;
 /// The maximum number of headers that are listed.
 const MAX_HEADERS: usize = 12;
 
@@ -61,10 +59,9 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        let mut inputs = input::read(&self.read_input()?)?;
+        let mut inputs = input::read(&files::read_or_stdin(&self.file, MAX_BODY)?)?;
         if let Some(path) = &self.body {
-            let body = std::fs::read(path);
-            let body = body.map_err(|error| format!("{}: {error}", path.display()))?;
+            let body = files::read(path, MAX_BODY)?;
             inputs.iter_mut().for_each(|input| input.body = Ok(body.clone()));
         }
         let secret = self.secret.bytes()?;
@@ -106,20 +103,6 @@ impl Explain {
         }
         out.flush()?;
         Ok(if is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    fn read_input(&self) -> Result<Vec<u8>, Failure> {
-        let fail = |error: io::Error| format!("{}: {error}", self.file.display());
-        let input: Box<dyn io::Read> = match self.file.to_str() {
-            Some("-") => Box::new(io::stdin()),
-            _ => Box::new(File::open(&self.file).map_err(fail)?),
-        };
-        let mut bytes = Vec::new();
-        input.take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(fail)?;
-        match bytes.len() as u64 {
-            0..=MAX_INPUT => Ok(bytes),
-            _ => Err(format!("the input is longer than {} MiB", MAX_INPUT >> 20).into()),
-        }
     }
 
     fn scheme_of(&self, input: &Input) -> Result<Scheme, Failure> {

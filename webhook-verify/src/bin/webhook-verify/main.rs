@@ -8,6 +8,7 @@ mod completions;
 mod connection;
 mod errors;
 mod explain;
+mod files;
 mod ids;
 mod inbox;
 mod input;

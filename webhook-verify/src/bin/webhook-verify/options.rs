@@ -8,7 +8,11 @@ use std::{
 use clap::Args;
 use webhook_verify::{Scheme, Secret};
 
-use crate::{Failure, scheme_file};
+use crate::{
+    Failure,
+    files::{self, MAX_SECRET},
+    scheme_file,
+};
 
 /// The variable that holds the secret if no option names another one.
 const SECRET_VARIABLE: &str = "WEBHOOK_SECRET";
@@ -108,8 +112,7 @@ impl SecretOptions {
         Ok(match (&self.secret, &self.secret_file) {
             (Some(secret), _) => Some(secret.clone().into_bytes()),
             (None, Some(file)) => {
-                let bytes = std::fs::read(existing(file)?);
-                let mut bytes = bytes.map_err(|error| format!("{}: {error}", file.display()))?;
+                let mut bytes = files::read(existing(file)?, MAX_SECRET)?;
                 // As `Secret::from_file` does.
                 if bytes.pop_if(|last| *last == b'\n').is_some() {
                     bytes.pop_if(|last| *last == b'\r');

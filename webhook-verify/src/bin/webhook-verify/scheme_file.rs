@@ -1,17 +1,21 @@
 //! Schemes from a TOML file.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use webhook_verify::Scheme;
 
-use crate::{Failure, suggest::similar};
+use crate::{
+    Failure,
+    files::{self, MAX_SETTINGS},
+    suggest::similar,
+};
 
 /// Reads a file that describes one scheme, or several schemes in tables.
 pub(crate) fn read(path: &Path) -> Result<Vec<Scheme>, Failure> {
     let fail = |error: &dyn std::fmt::Display| -> Failure {
         format!("{}: {}", path.display(), error.to_string().trim_end()).into()
     };
-    let text = fs::read_to_string(path).map_err(|error| fail(&error))?;
+    let text = files::read_text(path, MAX_SETTINGS)?;
     // Only errors in a scheme may repeat the file's text. Another file may contain a secret.
     let hidden = |error: toml::de::Error| fail(&format!("{}not a scheme", place(&text, &error)));
     let shown =

@@ -1,5 +1,6 @@
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
@@ -17,6 +18,7 @@ use webhook_verify::{
 
 use crate::{
     Failure,
+    files::{self, MAX_BODY},
     options::{SchemeOptions, SecretOptions},
     recorded::target_of,
     values::moment,
@@ -155,9 +157,7 @@ impl Sign {
             check_header_value("--id", id)?;
             signer = signer.id(id);
         }
-        let mut body = Vec::new();
-        io::stdin().read_to_end(&mut body)?;
-        let body = Bytes::from(body);
+        let body = Bytes::from(files::read_or_stdin(Path::new("-"), MAX_BODY)?);
         let signed = signer.sign(body.clone())?;
         if let Some(id) = &self.id
             && is_same(&signed, &signer.id(format!("{id}0")).sign(body.clone())?)

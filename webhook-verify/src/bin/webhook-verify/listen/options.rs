@@ -1,13 +1,16 @@
 //! The senders that `listen` receives from: pairs of options, or tables of a file.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, error::ErrorKind};
 use serde::Deserialize;
 use webhook_verify::Secret;
 use zeroize::Zeroizing;
 
-use crate::Failure;
+use crate::{
+    Failure,
+    files::{self, MAX_SECRET, MAX_SETTINGS},
+};
 
 /// The variable that holds the secret if no option names another one.
 const SECRET_VARIABLE: &str = "WEBHOOK_SECRET";
@@ -45,7 +48,7 @@ impl SenderSettings {
             SecretSource::Text(text) => (Secret::new(text.as_str())?, text.clone()),
             SecretSource::File(file) => {
                 let secret = Secret::from_file(file)?;
-                let mut text = Zeroizing::new(fs::read(file)?);
+                let mut text = Zeroizing::new(files::read(Path::new(file), MAX_SECRET)?);
                 if text.last() == Some(&b'\n') {
                     text.pop();
                     if text.last() == Some(&b'\r') {
@@ -196,7 +199,7 @@ pub(super) fn read_config(path: &Path) -> Result<Vec<SenderSettings>, Failure> {
     let fail = |reason: &dyn std::fmt::Display| -> Failure {
         format!("{}: {reason}", path.display()).into()
     };
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| fail(&error))?);
+    let text = Zeroizing::new(files::read_text(path, MAX_SETTINGS)?);
     let tables: BTreeMap<String, Table> = toml::from_str(&text).map_err(|error| {
         // The error's own text shows the line, which may contain a secret.
         let at = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count());

@@ -12,7 +12,6 @@ mod signatures;
 mod target;
 
 use std::{
-    fs,
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
@@ -34,6 +33,7 @@ use self::{
 use crate::{
     Failure,
     client::UrlParser,
+    files,
     options::{SchemeOptions, SecretOptions},
     terminal::Shown,
     values::number,
@@ -45,6 +45,8 @@ const TOTAL: Duration = Duration::from_secs(600);
 const LIMITS_RATE: &str = "429: the receiver limits the rate of requests";
 /// The smallest default of --limit, in bytes.
 const LIMIT: usize = 3 * 1024 * 1024;
+/// The longest body in a file, in bytes. Longer ones would be refused for their length.
+const MAX_BODY: usize = 1024 * 1024;
 
 /// Tests a webhook receiver in any language over HTTP
 ///
@@ -118,14 +120,18 @@ impl Probe {
             target: target.target.clone(),
             public_url: public_url.split(['?', '#']).next().unwrap_or_default().to_owned(),
             event_type: self.event_type.clone(),
-            body: self.body.as_deref().map(read_body).transpose()?,
+            body: self.body.as_deref().map(|file| files::read_text(file, MAX_BODY)).transpose()?,
             scheme,
         })?;
         let mut session = Session {
             target,
             sender,
             limit: self.limit.unwrap_or(LIMIT.max(largest)),
-            failing_body: self.failing_body.as_deref().map(read_body).transpose()?,
+            failing_body: self
+                .failing_body
+                .as_deref()
+                .map(|file| files::read_text(file, MAX_BODY))
+                .transpose()?,
             requests: 0,
             refusals: Vec::new(),
             trouble: Vec::new(),
@@ -202,20 +208,6 @@ impl Probe {
         }
         Ok(())
     }
-}
-
-/// Reads a body for a delivery.
-fn read_body(file: &std::path::Path) -> Result<String, Failure> {
-    /// Larger bodies would be refused for their length.
-    const MAX: u64 = 1024 * 1024;
-    let name = Shown(&file.to_string_lossy()).to_string();
-    let about = |error: &dyn std::fmt::Display| format!("{name}: {error}");
-    let length = fs::metadata(file).map_err(|error| about(&error))?.len();
-    if length > MAX {
-        return Err(about(&"larger than 1 MiB").into());
-    }
-    let body = fs::read(file).map_err(|error| about(&error))?;
-    Ok(String::from_utf8(body).map_err(|_| about(&"not text in UTF-8"))?)
 }
 
 /// A probe of one receiver, and what it has seen so far.

@@ -5,8 +5,7 @@ mod progress;
 mod summary;
 
 use std::{
-    fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -31,7 +30,9 @@ use self::{progress::Progress, summary::Summary};
 use crate::{
     Failure,
     client::{Client, UrlParser},
-    errors, ids,
+    errors,
+    files::{self, MAX_BODY},
+    ids,
     outgoing::Outgoing,
     recorded::target_of,
     report::{self, Outcome},
@@ -132,14 +133,11 @@ impl Send {
         let stdin = [PathBuf::from("-")];
         let files = if self.file.is_empty() { &stdin[..] } else { &self.file };
         let read = |path: &PathBuf| -> Result<(String, Bytes), Failure> {
-            if path.to_str() == Some("-") {
-                let mut body = Vec::new();
-                io::stdin().read_to_end(&mut body)?;
-                return Ok(("standard input".into(), body.into()));
-            }
-            let name = path.display().to_string();
-            let body = fs::read(path).map_err(|error| format!("{name}: {error}"))?;
-            Ok((name, body.into()))
+            let name = match path.to_str() {
+                Some("-") => "standard input".into(),
+                _ => path.display().to_string(),
+            };
+            Ok((name, files::read_or_stdin(path, MAX_BODY)?.into()))
         };
         files.iter().map(read).collect()
     }
