@@ -4,7 +4,7 @@ use std::{
     net::TcpStream,
 };
 
-use integration_tests::{PATIENCE, Response, exchange, raw_request};
+use integration_tests::{Connection, PATIENCE, Response, exchange, raw_request};
 use serde_json::{Value, json};
 
 use super::{Listening, Target, signed, stripe};
@@ -187,6 +187,26 @@ async fn a_hostile_body_is_data_and_is_never_interpreted() {
     assert_eq!(listening.get("/deliveries/3/body").await.text(), long);
 }
 
+/// Any program of this machine can connect.
+#[tokio::test]
+async fn silent_connections_do_not_block_the_page() {
+    let listening = Listening::start(&["--scheme", "stripe", "--secret", "whsec_x"]);
+    let mut silent = Vec::new();
+    // Several times as many as there may be.
+    for _ in 0..400 {
+        silent.push(Connection::open(listening.page.unwrap()).await);
+    }
+    assert_eq!(listening.get("/about").await.status, 200);
+    assert_eq!(silent[0].response().await, None);
+    // The last ones still wait, and are served.
+    let request = format!("GET /about HTTP/1.1\r\nhost: {}\r\n\r\n", listening.page.unwrap());
+    for number in [380, 399] {
+        silent[number].send(request.as_bytes()).await;
+        let response = silent[number].response().await;
+        assert_eq!(response.map(|it| it.status), Some(200), "{number}");
+    }
+}
+
 #[tokio::test]
 async fn a_replay_goes_through_the_receiver() {
     let target = Target::start(b"HTTP/1.1 202 OK\r\nX-A: b\r\nContent-Length: 2\r\n\r\nok");
@@ -276,7 +296,7 @@ async fn messages_announce_deliveries_until_the_browser_goes_away() {
 async fn small_deliveries_take_little_memory() {
     let listening = Listening::start(&STRIPE);
     let before = peak(&listening);
-    let mut connection = integration_tests::Connection::open(listening.addr).await;
+    let mut connection = Connection::open(listening.addr).await;
     for number in 0..4000 {
         let request = stripe(&format!("evt_{number}")).with_header("X-Own", &"a".repeat(100));
         connection.send(&request.raw()).await;

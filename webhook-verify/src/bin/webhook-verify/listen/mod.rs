@@ -9,6 +9,7 @@ mod lines;
 mod listener;
 mod options;
 mod page;
+mod places;
 mod record;
 mod sender;
 mod server;

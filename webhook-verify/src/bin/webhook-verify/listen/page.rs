@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -21,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     time::{sleep, timeout},
 };
 
@@ -32,13 +33,14 @@ use super::{
     hidden::Hidden,
     history::List,
     listener::{Class, Delivered, Facts, Listener},
+    places::{Place, Places},
     record::file_name,
     sender::Sender,
 };
 use crate::{Failure, outgoing::Outgoing};
 
 const PAGE: &str = include_str!("page.html");
-/// The maximum number of connections of browsers at a time. More wait.
+/// The maximum number of connections of browsers at a time.
 const MAX_CONNECTIONS: usize = 64;
 /// The maximum number of rows in a response.
 const MAX_ROWS: usize = 500;
@@ -77,26 +79,34 @@ impl Page {
 
     pub(super) async fn serve(self, socket: TcpListener) {
         let page = Arc::new(self);
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(MAX_CONNECTIONS);
         loop {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            let Ok((stream, _)) = socket.accept().await else {
+            let Ok((stream, place)) = places.accept(&socket).await else {
                 sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let page = Arc::clone(&page);
-            let service = service_fn(move |request| {
-                let page = Arc::clone(&page);
-                async move { Ok::<_, Infallible>(page.respond(request).await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service);
+            let (page, place) = (Arc::clone(&page), Arc::new(place));
             tokio::spawn(async move {
-                let _ = connection.await;
-                drop(permit);
+                let service = service_fn(|request| {
+                    let (page, place) = (Arc::clone(&page), Arc::clone(&place));
+                    async move { Ok::<_, Infallible>(page.respond_at(&place, request).await) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service);
+                let _ = place.serve(connection, pending::<()>()).await;
             });
         }
+    }
+
+    async fn respond_at(&self, place: &Place, request: Request<Incoming>) -> PageResponse {
+        place.begin();
+        let mut response = self.respond(request).await;
+        // Messages have no end, after which the connection would wait.
+        if let Either::Left(_) = response.body() {
+            place.end(&mut response);
+        }
+        response
     }
 
     async fn respond(&self, request: Request<Incoming>) -> PageResponse {

@@ -1,31 +1,25 @@
 //! Serves the connections of senders.
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
 
-use super::{arrived::Source, listener::Listener};
+use super::{
+    arrived::Source,
+    listener::Listener,
+    places::{Place, Places},
+};
 
-/// The maximum number of connections at a time. If there are more, those that wait for a request
-/// are closed.
+/// The maximum number of connections at a time.
 const MAX_CONNECTIONS: usize = 256;
 /// How long a connection may take for the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
@@ -38,136 +32,63 @@ pub(super) async fn serve(
     socket: TcpListener,
     stop: impl Future<Output = ()>,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let waiting = Arc::<Waiting>::default();
+    let places = Places::new(MAX_CONNECTIONS);
     // A connection and a request hold a sender until they end.
     let (working, mut idle) = mpsc::channel::<()>(1);
     let (running, ending) = watch::channel(());
     let mut stop = pin!(stop);
     loop {
-        let connection = async {
-            let accepted = socket.accept().await;
-            if places.available_permits() == 0 {
-                waiting.close_first();
-            }
-            (accepted, Arc::clone(&places).acquire_owned().await)
-        };
-        let (accepted, permit) = tokio::select! {
-            connection = connection => connection,
+        let accepted = tokio::select! {
+            accepted = places.accept(&socket) => accepted,
             () = &mut stop => break,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, place)) = accepted else {
             // No descriptor is left, for example.
             sleep(Duration::from_millis(50)).await;
             continue;
         };
         let connection = Connection {
             listener: Arc::clone(&listener),
-            places: Arc::clone(&places),
-            waiting: Arc::clone(&waiting),
-            peer: Arc::default(),
+            place: Arc::new(place),
             working: working.clone(),
         };
-        let ending = ending.clone();
-        tokio::spawn(async move {
-            connection.serve(stream, ending).await;
-            drop(permit);
-        });
+        tokio::spawn(connection.serve(stream, ending.clone()));
     }
     drop((socket, working, running));
     let _ = timeout(GRACE, idle.recv()).await;
 }
 
-/// The connections that wait for a request. The first has waited for the longest time.
-#[derive(Default)]
-struct Waiting(Mutex<VecDeque<Arc<Peer>>>);
-
-/// The other side of a connection.
-#[derive(Default)]
-struct Peer {
-    /// Whether it has sent the head of a request.
-    has_sent: AtomicBool,
-    /// Notifies the connection that it has to close.
-    close: Notify,
-}
-
-impl Waiting {
-    fn peers(&self) -> MutexGuard<'_, VecDeque<Arc<Peer>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remove(&self, peer: &Arc<Peer>) {
-        self.peers().retain(|other| !Arc::ptr_eq(other, peer));
-    }
-
-    fn close_first(&self) {
-        if let Some(peer) = self.peers().pop_front() {
-            peer.close.notify_one();
-        }
-    }
-}
-
 #[derive(Clone)]
 struct Connection {
     listener: Arc<Listener>,
-    places: Arc<Semaphore>,
-    waiting: Arc<Waiting>,
-    peer: Arc<Peer>,
+    place: Arc<Place>,
     working: mpsc::Sender<()>,
 }
 
 impl Connection {
     /// Serves the connection until it ends, or has to.
-    async fn serve(self, stream: TcpStream, ending: watch::Receiver<()>) {
-        let _ = stream.set_nodelay(true);
-        self.waiting.peers().push_back(Arc::clone(&self.peer));
-        if let Err(error) = self.requests(stream, ending).await
-            && error.is_parse()
-        {
-            self.listener.lines.broken(&error).await;
-        }
-        self.waiting.remove(&self.peer);
-    }
-
-    async fn requests(
-        &self,
-        stream: TcpStream,
-        mut ending: watch::Receiver<()>,
-    ) -> Result<(), hyper::Error> {
+    async fn serve(self, stream: TcpStream, mut ending: watch::Receiver<()>) {
         let service = service_fn(|request| self.clone().respond(request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => return ended,
-            () = self.peer.close.notified() => {}
-            // The sender is dropped.
-            _ = ending.changed() => {}
+        // The sender of `ending` is dropped.
+        if let Err(error) = self.place.serve(connection, ending.changed()).await
+            && error.is_parse()
+        {
+            self.listener.lines.broken(&error).await;
         }
-        if self.peer.has_sent.load(Relaxed) {
-            // A response may not be sent completely.
-            connection.as_mut().graceful_shutdown();
-            connection.await?;
-        }
-        Ok(())
     }
 
     async fn respond(
         self,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
-        self.peer.has_sent.store(true, Relaxed);
-        self.waiting.remove(&self.peer);
+        self.place.begin();
         let mut response = receive(self.listener, request, self.working).await;
-        if self.places.available_permits() == 0 {
-            // Another connection may need the place.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        self.waiting.peers().push_back(self.peer);
+        self.place.end(&mut response);
         Ok(response)
     }
 }
