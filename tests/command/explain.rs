@@ -219,6 +219,44 @@ fn a_file_that_is_too_long_is_refused_without_reading_it_all() {
     assert!(text(&output.stderr).contains("longer than 64 MiB"), "{}", text(&output.stderr));
 }
 
+/// `curl --trace-ascii` replaces bytes and omits line breaks.
+#[test]
+fn a_trace_that_lost_bytes_is_named() {
+    let file = std::env::temp_dir().join(format!("webhook-verify-trace-{}", std::process::id()));
+    let file = file.to_str().unwrap();
+    for (body, len, shown, is_exact) in [
+        ("{\"n\":\"Zoë\"}", 12, "0000: {\"n\":\"Zo..\"}\n", false),
+        ("{}\r\n", 4, "0000: {}\n", false),
+        ("{\n}", 3, "0000: {.}\n", false),
+        ("{\"n\":1}", 7, "0000: {\"n\":1}\n", true),
+    ] {
+        let (name, value) = github(body);
+        let trace = format!(
+            "== Info: Trying\n=> Send header, 9 bytes (0x9)\n0000: POST / HTTP/1.1\n\
+             0011: {name}: {value}\n0200: Content-Length: {len}\n0300: \n\
+             => Send data, {len} bytes (0x0)\n{shown}<= Recv header, 2 bytes (0x2)\n"
+        );
+        let arguments = ["explain", "--scheme", "github", "--secret", "a secret", "--json"];
+        let output = run(&arguments, trace.as_bytes());
+        let note = text(&output.stderr);
+        let is_named = note.starts_with("note: `curl --trace-ascii` ") && note.lines().count() == 1;
+        assert_eq!((is_named, note.is_empty()), (!is_exact, is_exact), "{body}: {note}");
+        assert_eq!(text(&output.stdout).contains("\"valid\""), is_exact, "{output:?}");
+        fs::write(file, body).unwrap();
+        let output = run(&[&arguments[..], &["--body", file]].concat(), trace.as_bytes());
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+    fs::remove_file(file).unwrap();
+    // A real dot is no fault.
+    let (name, value) = github("1.5");
+    let trace = format!(
+        "=> Send header, 9 bytes (0x9)\n0000: POST / HTTP/1.1\n0011: {name}: {value}\n0200: \n\
+         => Send data, 3 bytes (0x3)\n0000: 1.5\n"
+    );
+    let output = run(&["explain", "--scheme", "github", "--secret", "a secret"], trace.as_bytes());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
 /// Some bodies are no words of a shell, so the command decodes them.
 #[test]
 fn the_command_of_sign_is_read_whatever_the_body_contains() {

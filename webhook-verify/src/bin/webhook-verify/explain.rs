@@ -62,7 +62,9 @@ impl Explain {
         let mut inputs = input::read(&files::read_or_stdin(&self.file, MAX_BODY)?)?;
         if let Some(path) = &self.body {
             let body = files::read(path, MAX_BODY)?;
-            inputs.iter_mut().for_each(|input| input.body = Ok(body.clone()));
+            for input in &mut inputs {
+                (input.body, input.note) = (Ok(body.clone()), None);
+            }
         }
         let secret = self.secret.bytes()?;
         let bodies: Vec<_> =
@@ -82,6 +84,9 @@ impl Explain {
                         writeln!(out, "{}", ShownJson(&named(object, name, inputs.len())))?;
                     } else {
                         print(&mut out, input, &scheme, &explanation, name)?;
+                    }
+                    if let Some(note) = input.note.filter(|_| explanation.cause() != Cause::Valid) {
+                        eprintln!("note: {note}");
                     }
                 }
                 Err(failure) if inputs.len() == 1 => return Err(failure),

@@ -209,6 +209,7 @@ pub(super) fn read(command: Command<'_>) -> Result<Input, String> {
         url: Some(url),
         headers,
         body: body.map(Option::unwrap_or_default),
+        note: None,
         row: None,
     })
 }

@@ -28,6 +28,7 @@ pub(super) fn read(request: &Value) -> Result<Input, String> {
         url: Some(url),
         headers,
         body: body(request)?,
+        note: None,
         row: None,
     })
 }

@@ -27,6 +27,8 @@ pub(crate) struct Input {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     /// The body, or the reason why the input does not have it.
     pub(crate) body: Result<Vec<u8>, &'static str>,
+    /// What may be wrong with the input itself, if the request is not valid.
+    pub(crate) note: Option<&'static str>,
     /// The row that the request was recorded in.
     pub(crate) row: Option<Box<RecordedRequest>>,
 }
@@ -110,6 +112,7 @@ fn read_row(row: &Value) -> Result<Input, String> {
         url: row.url.clone(),
         headers: headers.map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect(),
         body: Ok(row.body.to_vec()),
+        note: None,
         row: Some(Box::new(row)),
     })
 }
@@ -125,7 +128,7 @@ impl Input {
             true => (target_of(&target).to_owned(), Some(target)),
             false => (target, None),
         };
-        Self { method, target, url, headers, body, row: None }
+        Self { method, target, url, headers, body, note: None, row: None }
     }
 }
 

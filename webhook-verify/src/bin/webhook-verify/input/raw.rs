@@ -83,7 +83,8 @@ fn is_chunked(headers: &[(String, Vec<u8>)]) -> bool {
     coding.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
-fn content_length(headers: &[(String, Vec<u8>)]) -> Option<usize> {
+/// Returns the declared length of the body.
+pub(super) fn content_length(headers: &[(String, Vec<u8>)]) -> Option<usize> {
     std::str::from_utf8(values(headers, "content-length").next()?).ok()?.parse().ok()
 }
 

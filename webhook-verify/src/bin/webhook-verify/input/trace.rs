@@ -2,6 +2,10 @@
 
 use super::{Input, NO_BODY, curl, header, next_line, raw, request_line};
 
+/// The note about a body that may have lost bytes.
+const NOT_EXACT: &str = "`curl --trace-ascii` shows some bytes as dots, such as those of letters \
+                         outside ASCII, and omits line breaks, so the body may differ: use `curl --trace`";
+
 /// Returns whether a text is the output of `curl -v`.
 pub(super) fn is_trace(text: &[u8]) -> bool {
     start(text).is_some()
@@ -61,18 +65,24 @@ pub(super) fn read(text: &[u8]) -> Result<Input, String> {
         pasted.push(b'\n');
     }
     pasted.pop_if(|last| *last == b'\n');
-    let has = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-    let is_get = request.0 == "GET" && !has("content-length") && !has("transfer-encoding");
     let body = match pasted.is_empty() {
         false => Ok(pasted),
-        // The data of `curl -G` is in the query.
-        true if is_get => Ok(Vec::new()),
+        true if has_no_body(&request.0, &headers) => Ok(Vec::new()),
         true => match curl::command(command).map(curl::read) {
             Some(Ok(command)) => command.body,
             _ => Err(NO_BODY),
         },
     };
     Ok(Input::of(request, headers, body))
+}
+
+/// Returns whether a request has no body. The data of `curl -G` is in the query.
+fn has_no_body(method: &str, headers: &[(String, Vec<u8>)]) -> bool {
+    let is_chunked = headers.iter().any(|it| it.0.eq_ignore_ascii_case("transfer-encoding"));
+    match raw::content_length(headers) {
+        Some(len) => len == 0,
+        None => method == "GET" && !is_chunked,
+    }
 }
 
 /// Returns whether a text is the output of `curl --trace-ascii` or `curl --trace`.
@@ -85,7 +95,7 @@ pub(super) fn read_blocks(text: &[u8]) -> Result<Input, String> {
     let (mut head, mut body) = (Vec::new(), Vec::new());
     let mut rest = text;
     let mut line = next_line(&mut rest);
-    let mut is_hex = None;
+    let (mut is_hex, mut declared) = (None, 0);
     while let Some(start) = line {
         let start = without_time(start);
         let mut block = Vec::new();
@@ -118,11 +128,24 @@ pub(super) fn read_blocks(text: &[u8]) -> Result<Input, String> {
             break;
         } else if start.starts_with(b"=> Send data") && !is_connect {
             body.append(&mut block);
+            declared += length(start);
         }
     }
     head.extend_from_slice(b"\r\n\r\n");
     let input = raw::read(&head)?;
-    Ok(Input { body: if body.is_empty() { Err(NO_BODY) } else { Ok(body) }, ..input })
+    let is_exact = is_hex == Some(true) || (body.len() == declared && !body.contains(&b'.'));
+    let body = match body.is_empty() && !has_no_body(&input.method, &input.headers) {
+        true => Err(NO_BODY),
+        false => Ok(body),
+    };
+    Ok(Input { body, note: (!is_exact).then_some(NOT_EXACT), ..input })
+}
+
+/// Returns the length of a block by its first line: `=> Send data, 12 bytes (0xc)`.
+fn length(start: &[u8]) -> usize {
+    let digits = start.iter().skip_while(|byte| !byte.is_ascii_digit());
+    let digits = digits.take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |len, digit| len.wrapping_mul(10).wrapping_add(usize::from(digit - b'0')))
 }
 
 /// Reads a row of a block: `0040: text`.
@@ -239,6 +262,9 @@ mod tests {
             seen(&head),
             r#"POST /hook ["X-Sig", "X-Other"] Err("the input has no body: pass it with --body")"#
         );
+        // The request has no body.
+        let empty = block("header", b"POST /hook HTTP/1.1\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(seen(&empty), r#"POST /hook ["Content-Length"] Ok("")"#);
         // In the other form, text that looks like hex is text.
         let ascii = "=> Send header, 9 bytes\n0000: POST / HTTP/1.1\n=> Send data, 9 bytes\n\
                      0000: 61 62 63 \n";
@@ -263,6 +289,8 @@ mod tests {
             let expected = r#"GET /hook?a=1 ["X-Sig"] Ok("")"#;
             assert_eq!(seen(&format!("$ {command}\n{trace}")), expected, "{command}");
         }
+        let trace = "> POST / HTTP/1.1\n> Content-Length: 0\n> \n< HTTP/1.1 401\n";
+        assert_eq!(seen(trace), r#"POST / ["Content-Length"] Ok("")"#);
         let trace = "> GET / HTTP/1.1\n> Content-Length: 3\n> \n< HTTP/1.1 401\n";
         assert!(seen(trace).ends_with("pass it with --body\")"));
     }
