@@ -19,7 +19,10 @@ use axum::{
 };
 use bytes::Bytes;
 use integration_tests::{Folder, output};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedKey, IsCa, KeyPair,
+    generate_simple_self_signed,
+};
 use tokio::{
     io,
     net::{TcpListener, TcpStream},
@@ -70,6 +73,11 @@ async fn serve(app: Router, file: &Path) -> String {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(file, cert.pem()).unwrap();
+    serve_with(app, &cert, &signing_key).await
+}
+
+/// Serves with this certificate. Returns the origin.
+async fn serve_with(app: Router, cert: &Certificate, signing_key: &KeyPair) -> String {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
     let config = ServerConfig::builder().with_no_client_auth();
     let config = config.with_single_cert(vec![cert.der().clone()], key).unwrap();
@@ -149,6 +157,30 @@ fn a_certificate_that_is_not_trusted_is_named_and_gets_no_request() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(text(&output.stderr).contains("no CA certificates: install"), "{output:?}");
     assert_eq!(requests.load(SeqCst), 0);
+}
+
+#[test]
+fn mistakes_with_tls_are_in_plain_words() {
+    let (runtime, folder) = (Runtime::new().unwrap(), Folder::new("probe-mistakes"));
+    let file = folder.path().join("ca.pem");
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    fs::write(&file, cert.pem()).unwrap();
+    let origin = runtime.block_on(serve_with(Router::new(), &cert, &key));
+    // It responds to the bytes of TLS with 400.
+    let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let plain = format!("https://localhost:{}", tcp.local_addr().unwrap().port());
+    runtime.spawn(async move { axum::serve(tcp, Router::new()).await.unwrap() });
+    for (origin, said) in [
+        (&origin, "it is the certificate of a CA, which cannot be that of a server"),
+        (&plain, "TLS: the server does not respond with TLS on this port"),
+    ] {
+        let output = run_trusting(Some(&file), &["probe", origin, "--scheme", "stripe"]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text(&output.stderr).contains(said), "{output:?}");
+    }
 }
 
 /// It has the same client as `replay`.

@@ -17,7 +17,9 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{ClientConfig, Error, RootCertStore, pki_types::ServerName},
+    rustls::{
+        CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore, pki_types::ServerName,
+    },
 };
 
 /// A connection, with TLS or without.
@@ -144,6 +146,19 @@ pub(crate) fn port_of(url: &Uri) -> u16 {
 fn reason(error: &io::Error) -> String {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>());
     match cause {
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "TLS: the server does not respond with TLS on this port: the URL may have to begin with \
+             http://"
+                .into()
+        }
+        // The error is one of webpki, which is no dependency.
+        Some(Error::InvalidCertificate(CertificateError::Other(other)))
+            if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "invalid peer certificate: it is the certificate of a CA, which cannot be that of a \
+             server: let the CA issue one, or generate it without `CA:TRUE`"
+                .into()
+        }
         Some(Error::InvalidCertificate(_)) => {
             format!("{error} (SSL_CERT_FILE names a file of CA certificates to trust)")
         }
