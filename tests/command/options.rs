@@ -165,6 +165,20 @@ fn what_cannot_be_a_header_is_refused() {
             }
         }
     }
+    for command in [&sign[..], &send, &["replay", "-", "--to", &*target.url()]] {
+        for url in ["http://h/\n", "http://h/a b?secret", "http://h/\u{85}"] {
+            let scheme = ["--scheme", "square", "--secret", "s", "--url", url];
+            let scheme = if command[0] == "replay" { &scheme[2..] } else { &scheme };
+            let error = error(&[command, scheme], "{}");
+            let said = "--url: a URL cannot contain white space or control characters";
+            assert_eq!(error, format!("error: {said}\n"), "{command:?} {url:?}");
+        }
+    }
+    let svix = ["--scheme", "svix", "--secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
+    for command in [&sign[..], &send] {
+        let error = error(&[command, &svix, &["--id", ""]], "{}");
+        assert_eq!(error, "error: --id: empty, but `svix` needs a delivery ID\n");
+    }
     // A token is a header as it is.
     let token = ["--scheme", "shared-header", "--header", "x-token", "--secret", "one\ntwo"];
     let error = error(&[&sign, &token], "{}");

@@ -47,6 +47,7 @@ impl SignOptions {
     /// Returns a signer of requests to `url`, which the sender was given, with its query.
     pub(crate) fn signer(&self, scheme: &Scheme, url: &str) -> Result<Signer, Failure> {
         self.check_places(scheme)?;
+        check_url(url)?;
         let signer = Signer::new(scheme.clone(), self.secret.secret()?)?;
         require_shared_secret(scheme)?;
         let mut signer =
@@ -96,6 +97,28 @@ pub(crate) fn check_header_value(option: &str, value: &str) -> Result<(), String
     match value.trim() == value {
         true => Ok(()),
         false => Err(format!("{option}: remove the white space at its ends, as headers lose it")),
+    }
+}
+
+/// Refuses an empty delivery ID if the scheme needs one.
+pub(crate) fn check_id(
+    id: &str,
+    scheme: &Scheme,
+    signer: &Signer,
+    body: &Bytes,
+) -> Result<(), String> {
+    let can_sign = |id: &str| signer.clone().id(id).sign(body.clone()).is_ok();
+    match id.is_empty() && !can_sign("") && can_sign("evt_1") {
+        true => Err(format!("--id: empty, but `{}` needs a delivery ID", scheme.name())),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a URL that no sender can have.
+pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
+    match url.contains(|it: char| it.is_whitespace() || it.is_control()) {
+        true => Err("--url: a URL cannot contain white space or control characters"),
+        false => Ok(()),
     }
 }
 
@@ -158,6 +181,9 @@ impl Sign {
             signer = signer.id(id);
         }
         let body = Bytes::from(files::read_or_stdin(Path::new("-"), MAX_BODY)?);
+        if let Some(id) = &self.id {
+            check_id(id, &scheme, &signer, &body)?;
+        }
         let signed = signer.sign(body.clone())?;
         if let Some(id) = &self.id
             && is_same(&signed, &signer.id(format!("{id}0")).sign(body.clone())?)

@@ -27,6 +27,7 @@ use crate::{
     recorded::RecordedRequest,
     report::{self, Outcome},
     rows, scheme_file,
+    sign::check_url,
     values::number,
 };
 
@@ -87,6 +88,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        self.url.as_deref().map_or(Ok(()), check_url)?;
         let schemes = self.scheme_file.as_deref().map(scheme_file::read).transpose()?;
         let settings = Settings {
             options: self,

@@ -36,7 +36,7 @@ use crate::{
     outgoing::Outgoing,
     recorded::target_of,
     report::{self, Outcome},
-    sign::{SignOptions, check_header_value},
+    sign::{SignOptions, check_header_value, check_id},
     values::number,
 };
 
@@ -113,6 +113,9 @@ impl Send {
             }
         }
         let bodies = self.bodies()?;
+        if let (Some(id), [(_, body), ..]) = (&self.id, &*bodies) {
+            check_id(id, &scheme, &signer, body)?;
+        }
         let total = self.times.saturating_mul(bodies.len() as u64);
         Ok(Run {
             has_id: scheme.describe().id.is_some(),
