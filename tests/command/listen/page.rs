@@ -194,11 +194,14 @@ async fn silent_connections_do_not_block_the_page() {
     let listening = Listening::start(&["--scheme", "stripe", "--secret", "whsec_x"]);
     let mut silent = Vec::new();
     // Several times as many as there may be.
-    for _ in 0..400 {
-        silent.push(Connection::open(listening.page.unwrap()).await);
-    }
-    let about = timeout(PATIENCE, listening.get("/about")).await;
-    assert_eq!(about.expect("a response of the page in time").status, 200);
+    let opening = async {
+        for _ in 0..400 {
+            silent.push(Connection::open(listening.page.unwrap()).await);
+        }
+        listening.get("/about").await
+    };
+    let about = timeout(PATIENCE, opening).await.expect("a response of the page in time");
+    assert_eq!(about.status, 200);
     assert_eq!(silent[0].response().await, None);
     // The last ones still wait, and are served.
     let request = format!("GET /about HTTP/1.1\r\nhost: {}\r\n\r\n", listening.page.unwrap());
