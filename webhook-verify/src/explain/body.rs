@@ -469,7 +469,9 @@ fn looks_like_text(case: &Case<'_>) -> bool {
         let value = value.to_ascii_lowercase();
         ["text/", "json", "xml", "form-urlencoded"].iter().any(|kind| value.contains(kind))
     });
-    !body.contains(&0) && !has_mark(body) && (starts || is_text)
+    let is_plain = |byte: &&u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let is_mostly_plain = 2 * body.iter().filter(is_plain).count() >= body.len();
+    !body.contains(&0) && !has_mark(body) && (starts || is_text && is_mostly_plain)
 }
 
 /// Returns whether a body begins like gzip, zlib or Zstandard.
