@@ -117,7 +117,8 @@ fn around(holds: &Holds<'_>) -> Option<Finding> {
         ));
     }
     let escaped = |text: &[u8]| changed(text, without_escape(text)?);
-    if holds(&escaped) {
+    let commented = |text: &[u8]| changed(text, without_comment(text)?);
+    if holds(&escaped) || holds(&commented) {
         return Some(Finding::new(
             Cause::SecretWhitespace,
             "remove the escaped line break or the comment after the secret",
@@ -374,19 +375,23 @@ fn unquoted(text: &[u8]) -> Option<Vec<u8>> {
         without_escape(text.as_bytes()).and_then(|it| std::str::from_utf8(it).ok()).unwrap_or(text);
     // An item of a list in YAML.
     let text = text.strip_prefix("- ").unwrap_or(text);
-    let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
-    let text = bare.unwrap_or(text).replace("&quot;", "\"");
+    let between = |(start, end)| text.strip_prefix(start)?.strip_suffix(end);
+    let text = [("<", ">"), ("&quot;", "&quot;")].into_iter().find_map(between).unwrap_or(text);
     let bare = text.trim_matches(|char| MARKS.contains(char)).trim();
     (!bare.is_empty()).then(|| bare.as_bytes().to_vec())
 }
 
-/// Removes a line break in an escaped form, or a comment.
+/// Removes a line break in an escaped form from the end.
 fn without_escape(text: &[u8]) -> Option<&[u8]> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let ends = ["\\r\\n", "\\n", "%0D%0A", "%0d%0a", "%0A", "%0a", "\\"];
-    let bare = ends.iter().find_map(|end| text.strip_suffix(end));
-    let bare = bare.or_else(|| Some(text.split_once(" #")?.0)).unwrap_or(text);
-    Some(bare.trim().as_bytes())
+    Some(ends.iter().find_map(|end| text.strip_suffix(end)).unwrap_or(text).as_bytes())
+}
+
+/// Removes a comment after a value in a `.env` file.
+fn without_comment(text: &[u8]) -> Option<&[u8]> {
+    let (value, _) = std::str::from_utf8(text).ok()?.split_once(" #")?;
+    Some(value.trim().as_bytes())
 }
 
 /// Decodes ASCII text in UTF-16.
