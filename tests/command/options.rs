@@ -254,7 +254,8 @@ fn errors_name_options_and_no_code() {
     let standard = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let custom = scheme_file(
         "parameter",
-        "name = \"acme\"\nsignature = { header = \"a\" }\nsigned-content = \"{parameter:app}.{body}\"\n",
+        "name = \"acme\"\nsignature = { header = \"a\" }\n\
+         signed-content = \"{parameter:app}.{body}\"\n",
     );
     let custom = custom.to_str().unwrap();
     for (options, said) in [
@@ -365,7 +366,8 @@ fn the_page_of_a_scheme_in_a_file_has_a_command_that_works() {
     let file = folder.path().join("two schemes.toml");
     let scheme = |name: &str, content: &str| {
         format!(
-            "[{name}]\nname = \"{name}\"\nsignature = {{ header = \"{name}-signature\" }}\nsigned-content = \"{content}\"\n"
+            "[{name}]\nname = \"{name}\"\nsignature = {{ header = \"{name}-signature\" }}\n\
+             signed-content = \"{content}\"\n"
         )
     };
     let schemes = scheme("acme", "{parameter:app}.{body}") + &scheme("globex", "{body}");
@@ -378,7 +380,8 @@ fn the_page_of_a_scheme_in_a_file_has_a_command_that_works() {
         let mut shell = Command::new("sh");
         // The page runs the command with cargo, which is the program of this test.
         let script = format!(
-            "cargo() {{ while [ \"$1\" != -- ]; do shift; done; shift; \"$PROGRAM\" \"$@\"; }}\n{command}"
+            "cargo() {{ while [ \"$1\" != -- ]; do shift; done; shift; \"$PROGRAM\" \"$@\"; }}\n\
+             {command}"
         );
         let program = crate::command().get_program().to_owned();
         shell.args(["-c", &script]).env("PROGRAM", program).env("WEBHOOK_SECRET", "s");

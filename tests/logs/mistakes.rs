@@ -30,7 +30,7 @@ struct Mistake {
     verifier: VerifierBuilder,
     request: SignedRequest,
     cause: &'static str,
-    /// What the hint or the fix must contain.
+    /// A part of the hint or of the fix.
     text: &'static str,
 }
 

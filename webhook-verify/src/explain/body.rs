@@ -4,7 +4,7 @@ use super::{
     Finding,
     case::Case,
     cause::Cause,
-    charset,
+    charset, form,
     json::{Escapes, Json, Layout, Numbers, Style},
 };
 use crate::{encoding::base64_to_vec, request::coding::decode_all};
@@ -51,12 +51,14 @@ fn wrapped(case: &Case<'_>) -> Option<Finding> {
         let plain = [("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&lt;", "<")];
         let plain = plain.iter().chain(&[("&gt;", ">"), ("&amp;", "&")]);
         let unescaped = plain.fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-        if unescaped != text && super::form::is_form(body) {
-            return case.holds_with_body(unescaped).then(super::form::reencoded);
+        if unescaped != text && form::is_form(body) {
+            return case.holds_with_body(unescaped).then(form::reencoded);
         }
         bodies.extend((unescaped != text).then(|| unescaped.into_bytes()));
     }
-    bodies.extend(event_of_gateway(body));
+    if body.starts_with(b"{") && memchr::memmem::find(body, b"\"body\"").is_some() {
+        bodies.extend(event_of_gateway(body));
+    }
     // WordPress adds these backslashes.
     if body.starts_with(br#"{\""#) || body.starts_with(br#"[{\""#) {
         bodies.push(without_slashes(body));
@@ -106,7 +108,7 @@ fn final_line_break(case: &Case<'_>) -> Option<Finding> {
     bodies.extend((bare.len() < body.len()).then_some(bare));
     let trimmed = std::str::from_utf8(body).map_or(bare, |text| text.trim().as_bytes());
     bodies.extend((trimmed.len() < bare.len()).then_some(trimmed));
-    // What old programs put at the end of a file.
+    // Old programs end a file with these bytes.
     bodies.extend(body.strip_suffix(b"\0"));
     bodies.extend(body.strip_suffix(b"\x1a"));
     if bodies.into_iter().any(|bare| case.holds_with_body(bare.to_vec())) {
@@ -128,7 +130,7 @@ fn final_line_break(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn byte_order_mark(case: &Case<'_>) -> Option<Finding> {
-    // One that was read as Latin-1 text, or several.
+    // The mark may be decoded as Latin-1, or repeated.
     let mut bare = case.body.strip_prefix("\u{ef}\u{bb}\u{bf}".as_bytes()).unwrap_or(&case.body);
     while let Some(rest) = bare.strip_prefix(BOM) {
         bare = rest;
@@ -355,7 +357,7 @@ pub(super) fn signs(case: &Case<'_>) -> Option<Finding> {
             "the request has a content encoding, but the body is not compressed",
         ));
     }
-    let is_cut = super::form::is_form(body) && super::form::is_cut(body);
+    let is_cut = form::is_form(body) && form::is_cut(body);
     if Json::is_cut(body) || is_cut || multipart_is_cut(case) || lacks_start(case) {
         return Some(truncated(declared, body.len()));
     }

@@ -16,11 +16,11 @@ use crate::{
     verify::{Verifier, VerifierBuilder},
 };
 
-/// What a verification costs apart from its body, as a number of bytes that are hashed.
+/// The cost of a verification apart from its body, in bytes that are hashed.
 const WORK_OF_ATTEMPT: usize = 2 << 10;
-/// What other settings cost.
+/// The cost of other settings.
 const WORK_OF_SETTINGS: usize = 6 << 10;
-/// What a verification with a public key costs.
+/// The cost of a verification with a public key.
 const WORK_OF_PUBLIC_KEY: usize = 256 << 10;
 
 #[cfg(test)]

@@ -216,13 +216,13 @@ pub(super) struct Layout {
     /// The indentation of each level, if each member has a line of its own.
     indent: Option<&'static str>,
     line_break: &'static str,
-    /// What is between the brackets of an empty object or array.
+    /// The white space between the brackets of an empty object or array.
     empty: Empty,
     /// Whether arrays are on one line, as Jackson writes them: `[ 1, 2 ]`.
     has_flat_arrays: bool,
 }
 
-/// What is between the brackets of an empty object or array.
+/// The white space between the brackets of an empty object or array.
 #[derive(Clone, Copy)]
 enum Empty {
     Nothing,
@@ -581,12 +581,13 @@ mod tests {
             ),
             (
                 "JSON as Python 2 indents it",
-                "{\n    \"a\": [\n        1, \n        {\n            \"b\": {}\n        }\n    ], \n    \
-                 \"c\": []\n}",
+                "{\n    \"a\": [\n        1, \n        {\n            \"b\": {}\n        }\n    ], \n\
+                 \x20   \"c\": []\n}",
             ),
             (
                 "JSON indented by tabs, with CRLF",
-                "{\r\n\t\"a\": [\r\n\t\t1,\r\n\t\t{\r\n\t\t\t\"b\": {}\r\n\t\t}\r\n\t],\r\n\t\"c\": []\r\n}",
+                "{\r\n\t\"a\": [\r\n\t\t1,\r\n\t\t{\r\n\t\t\t\"b\": {}\r\n\t\t}\r\n\
+                 \t],\r\n\t\"c\": []\r\n}",
             ),
         ] {
             assert_eq!(write(name), expected, "{name}");

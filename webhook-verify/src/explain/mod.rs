@@ -253,7 +253,8 @@ pub(crate) fn explain_refusal(
         work_left: Cell::new(effort.max_work),
         was_limited: Cell::new(false),
     };
-    let finding = match case.verdict().filter(|_| case.can_verify()) {
+    let verdict = if case.can_verify() { case.verdict() } else { None };
+    let finding = match verdict {
         Some(Ok(())) if error.is_about_time() => timestamp::untimely(&case, error),
         Some(Ok(())) => return None,
         _ if error.is_about_time() && !case.can_verify() => timestamp::untimely(&case, error),
@@ -264,13 +265,13 @@ pub(crate) fn explain_refusal(
 }
 
 /// Adds that the body may be another one, if nothing declares its length.
-fn with_length(mut finding: Finding, case: &Case<'_>) -> Finding {
+fn with_length(finding: Finding, case: &Case<'_>) -> Finding {
     let has = |name| case.head.header(name).is_some();
     let is_undeclared = !has("content-length") && !has("transfer-encoding") && case.received > 0;
     if finding.cause == Cause::NoMatch && is_undeclared && case.scheme().signs_body() {
-        let detail = finding.detail;
-        let also = "nothing declares the length of the body, so a layer may have decompressed it";
-        finding.detail = format!("{detail}; {also}").into();
+        return finding.with_detail(
+            "nothing declares the length of the body, so a layer may have decompressed it",
+        );
     }
     finding
 }
@@ -278,14 +279,13 @@ fn with_length(mut finding: Finding, case: &Case<'_>) -> Finding {
 /// Finds the cause of a refusal, and adds the timestamp's fault, which is the next reason after the
 /// fix.
 fn find(case: &Case<'_>, error: VerifyError, now: Option<Duration>) -> Finding {
-    let mut finding = search::find(case, error);
+    let finding = search::find(case, error);
     let timely = now.and_then(|now| case.timely(now).err());
     if let VerifyError::TimestampTooOld { seconds } | VerifyError::TimestampInFuture { seconds } =
         timely.unwrap_or(error)
     {
-        let detail = finding.detail;
-        let also = format!("the timestamp is {seconds} s away from the arrival time");
-        finding.detail = format!("{detail}; also, {also}").into();
+        let also = format!("also, the timestamp is {seconds} s away from the arrival time");
+        return finding.with_detail(&also);
     }
     finding
 }
@@ -304,6 +304,11 @@ impl Finding {
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self { cause, fix: fix.into(), detail: detail.into() }
+    }
+
+    /// Adds what was seen as well.
+    fn with_detail(self, also: &str) -> Self {
+        Self { detail: format!("{}; {also}", self.detail).into(), ..self }
     }
 
     fn explains(self, verdict: &'static str) -> Explanation {

@@ -253,7 +253,7 @@ pub(super) fn malformed(case: &Case<'_>) -> Finding {
     let senders = sender::of_same_form(case);
     if !senders.is_empty() {
         let others = format!("the request has the form of `{}`", senders.join("`, `"));
-        found.detail = format!("{}; {others}", found.detail).into();
+        found = found.with_detail(&others);
         found.fix = format!("{}, or use the scheme of the sender", found.fix).into();
     }
     found

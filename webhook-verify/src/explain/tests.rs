@@ -104,9 +104,10 @@ fn a_body_that_cannot_be_restored_is_recognized_by_its_form() {
 fn the_layouts_of_common_programs_are_restored() {
     let compact = r#"{"a":[1,2],"b":{"c":"</p>'&"},"d":[],"e":{}}"#;
     for sent in [
-        "{\n  \"a\" : [ 1, 2 ],\n  \"b\" : {\n    \"c\" : \"</p>'&\"\n  },\n  \"d\" : [ ],\n  \"e\" : { }\n}",
-        "{\r\n  \"a\": [\r\n    1,\r\n    2\r\n  ],\r\n  \"b\": {\r\n    \"c\": \"</p>'&\"\r\n  },\r\n  \"d\": \
-         [],\r\n  \"e\": {}\r\n}",
+        "{\n  \"a\" : [ 1, 2 ],\n  \"b\" : {\n    \"c\" : \"</p>'&\"\n  },\n  \
+         \"d\" : [ ],\n  \"e\" : { }\n}",
+        "{\r\n  \"a\": [\r\n    1,\r\n    2\r\n  ],\r\n  \"b\": {\r\n    \"c\": \"</p>'&\"\r\n  },\r\n  \
+         \"d\": [],\r\n  \"e\": {}\r\n}",
         r#"{"a":[1,2],"b":{"c":"\u003C\/p\u003E\u0027\u0026"},"d":[],"e":{}}"#,
     ] {
         let request = signed(scheme::GITHUB, sent);

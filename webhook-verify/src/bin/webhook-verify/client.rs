@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::connection::{self, Counted, Received, Tls, port_of};
+use crate::connection::{self, Counted, Received, Tls, default_port, host_of, port_of};
 
 /// The largest response body that is read, in bytes.
 const MAX_RESPONSE: usize = 1024 * 1024;
@@ -67,7 +67,7 @@ pub(crate) struct Response {
 impl Client {
     /// Creates a client of the server in `to` that waits for a response for at most `limit`.
     pub(crate) fn new(to: &Uri, limit: Duration) -> Result<Self, String> {
-        let host = host_of(to).map_err(|_| "the URL: no header can contain its host")?;
+        let host = host_header(to).map_err(|_| "the URL: no header can contain its host")?;
         let tls = Tls::to(to).map_err(|error| format!("the URL: {error}"))?;
         Ok(Self { host, to: to.clone(), tls, idle: Arc::default(), limit })
     }
@@ -133,7 +133,7 @@ impl Client {
     }
 
     async fn connect(&self) -> io::Result<Box<dyn connection::Connection>> {
-        let stream = TcpStream::connect((connection::host_of(&self.to), port_of(&self.to))).await?;
+        let stream = TcpStream::connect((host_of(&self.to), port_of(&self.to))).await?;
         stream.set_nodelay(true)?;
         self.tls.connect(stream).await
     }
@@ -163,10 +163,9 @@ async fn handshake(stream: Box<dyn connection::Connection>) -> Result<Connection
 }
 
 /// Returns the value of `Host`, without the default port.
-fn host_of(to: &Uri) -> Result<HeaderValue, InvalidHeaderValue> {
+fn host_header(to: &Uri) -> Result<HeaderValue, InvalidHeaderValue> {
     let host = to.host().unwrap_or_default();
-    let default = if to.scheme_str() == Some("https") { 443 } else { 80 };
-    let port = to.port_u16().filter(|port| *port != default);
+    let port = to.port_u16().filter(|port| *port != default_port(to));
     HeaderValue::try_from(port.map_or(host.to_owned(), |port| format!("{host}:{port}")))
 }
 
@@ -298,7 +297,7 @@ pub(crate) fn is_of_connection(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{host_of, parse_public_url, url_of, without_query};
+    use super::{host_header, parse_public_url, url_of, without_query};
 
     #[test]
     fn a_request_keeps_what_the_url_leaves_open_of_its_path_and_query() {
@@ -330,7 +329,7 @@ mod tests {
             ("https://h:443", "h"),
             ("http://[::1]:443", "[::1]:443"),
         ] {
-            assert_eq!(host_of(&to.parse().unwrap()).unwrap(), host);
+            assert_eq!(host_header(&to.parse().unwrap()).unwrap(), host);
         }
     }
 

@@ -139,8 +139,12 @@ pub(crate) fn host_of(url: &Uri) -> &str {
 
 /// Returns the port of a URL.
 pub(crate) fn port_of(url: &Uri) -> u16 {
-    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
-    url.port_u16().unwrap_or(default)
+    url.port_u16().unwrap_or_else(|| default_port(url))
+}
+
+/// Returns the port of a URL that names none.
+pub(crate) fn default_port(url: &Uri) -> u16 {
+    if url.scheme_str() == Some("https") { 443 } else { 80 }
 }
 
 fn reason(error: &io::Error) -> String {

@@ -27,7 +27,7 @@ pub(crate) struct Input {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     /// The body, or the reason why the input does not have it.
     pub(crate) body: Result<Vec<u8>, &'static str>,
-    /// What may be wrong with the input itself, if the request is not valid.
+    /// A note about the input, for a request that is not valid.
     pub(crate) note: Option<&'static str>,
     /// The row that the request was recorded in.
     pub(crate) row: Option<Box<RecordedRequest>>,

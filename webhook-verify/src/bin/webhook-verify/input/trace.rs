@@ -4,7 +4,8 @@ use super::{Input, NO_BODY, curl, header, next_line, raw, request_line};
 
 /// The note about a body that may have lost bytes.
 const NOT_EXACT: &str = "`curl --trace-ascii` shows some bytes as dots, such as those of letters \
-                         outside ASCII, and omits line breaks, so the body may differ: use `curl --trace`";
+                         outside ASCII, and omits line breaks, so the body may differ: use \
+                         `curl --trace`";
 
 /// Returns whether a text is the output of `curl -v`.
 pub(super) fn is_trace(text: &[u8]) -> bool {

@@ -101,7 +101,7 @@ struct Row<'d> {
     delivered: &'d Delivered,
     sender: &'d Sender,
     name: String,
-    /// What is hidden, or `None` with the real secrets.
+    /// The secrets and signatures to hide. `None` keeps them.
     hidden: Option<&'d Hidden<'d>>,
 }
 

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::Failure;
 use crate::client::{Client, Response, is_of_connection, url_of, without_query};
+use crate::connection::{host_of, port_of};
 
 /// A server that gets the requests.
 pub(super) struct Forward {
@@ -49,8 +50,7 @@ impl Forward {
 
     /// Returns whether requests would go to a receiver at this address.
     pub(super) fn is_to(&self, own: SocketAddr) -> bool {
-        let default = if self.to.scheme_str() == Some("https") { 443 } else { 80 };
-        let host = self.to.host().unwrap_or_default().trim_matches(['[', ']']);
+        let host = host_of(&self.to);
         let is_local = match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
             // Connections to an unspecified address go to this machine.
             Ok(ip) if ip.is_unspecified() => true,
@@ -58,7 +58,7 @@ impl Forward {
             Ok(ip) => ip == own.ip().to_canonical(),
             Err(_) => host.eq_ignore_ascii_case("localhost"),
         };
-        is_local && self.to.port_u16().unwrap_or(default) == own.port()
+        is_local && port_of(&self.to) == own.port()
     }
 
     /// Returns whether a request was already passed on by this program.
